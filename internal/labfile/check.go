@@ -144,7 +144,7 @@ func checkLabels(r *reporter, in string, labels map[string]string) {
 	for _, k := range keys {
 		field := fmt.Sprintf("%s[%q]", in, k)
 		if errs := validation.IsQualifiedName(k); len(errs) > 0 {
-			r.report(field, "found a key that Kubernetes refuses: %s", errs[0])
+			r.report(field, "found a key that Kubernetes refuses: %s", brief(errs))
 			continue
 		}
 		domain, _, qualified := strings.Cut(k, "/")
@@ -153,7 +153,7 @@ func checkLabels(r *reporter, in string, labels map[string]string) {
 			continue
 		}
 		if errs := validation.IsValidLabelValue(labels[k]); len(errs) > 0 {
-			r.report(field, "found a value that Kubernetes refuses: %s", errs[0])
+			r.report(field, "found a value that Kubernetes refuses: %s", brief(errs))
 		}
 	}
 }
@@ -164,10 +164,10 @@ func checkTaints(r *reporter, in string, taints []Taint) {
 	for i, t := range taints {
 		field := at(in, i)
 		if errs := validation.IsQualifiedName(t.Key); len(errs) > 0 {
-			r.report(field+".key", "found %q, which Kubernetes refuses: %s", short(t.Key), errs[0])
+			r.report(field+".key", "found %q, which Kubernetes refuses: %s", short(t.Key), brief(errs))
 		}
 		if errs := validation.IsValidLabelValue(t.Value); len(errs) > 0 {
-			r.report(field+".value", "found %q, which Kubernetes refuses: %s", short(t.Value), errs[0])
+			r.report(field+".value", "found %q, which Kubernetes refuses: %s", short(t.Value), brief(errs))
 		}
 		k := id{t.Key, t.Effect}
 		if first, ok := seen[k]; ok && !r.badBelow(field) {
@@ -175,6 +175,12 @@ func checkTaints(r *reporter, in string, taints []Taint) {
 		}
 		seen[k] = i
 	}
+}
+
+// brief is the first complaint of a Kubernetes validation without its examples.
+func brief(errs []string) string {
+	s, _, _ := strings.Cut(errs[0], " (e.g.")
+	return s
 }
 
 // below tells whether a domain is one of some or lies below one.
