@@ -1,0 +1,215 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"zdl/internal/cluster/local/cgroup"
+	"zdl/internal/cluster/local/disk"
+	"zdl/internal/cluster/local/machine/boot"
+)
+
+// patience bounds how long the kernel may take to let go of what a dead
+// machine held. Milliseconds are normal.
+const patience = 10 * time.Second
+
+// PowerOff cuts the machine's power: its first process is killed and with it
+// every other, and its disk stops at once, so that only what was synced is on
+// it. It returns when every process is gone, the disk is let go of and the
+// control groups are removed. A machine that is off already is no error.
+func (m *Machine) PowerOff(ctx context.Context) error {
+	return powerOff(ctx, m.runDir)
+}
+
+func powerOff(ctx context.Context, runDir string) error {
+	lock, err := acquire(ctx, runDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	plan, err := boot.ReadPlan(runDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // never got as far as to start anything
+	}
+	if err != nil {
+		return fmt.Errorf("power off the machine in %s: %w", runDir, err)
+	}
+	group, err := groupOf(plan)
+	if err != nil {
+		return err
+	}
+	if mark, err := boot.ReadMark(runDir); err == nil {
+		if err := kill(ctx, mark, group, plan.Disk != ""); err != nil {
+			return fmt.Errorf("power off machine %s: %w", plan.Name, err)
+		}
+	}
+	if err := sweep(ctx, group, plan.Disk); err != nil {
+		return fmt.Errorf("power off machine %s: %w", plan.Name, err)
+	}
+	return os.RemoveAll(filepath.Join(runDir, boot.MarkFile))
+}
+
+// kill kills the first process and returns when it is gone. The kernel lets it
+// go last: all others of its namespace are gone by then (zap_pid_ns_processes
+// in kernel/pid_namespace.c), and so are its mounts.
+func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk bool) error {
+	pidfd, err := unix.PidfdOpen(mark.PID, 0)
+	if err != nil || !mark.Alive() {
+		if err == nil {
+			unix.Close(pidfd)
+		}
+		return nil // it is off, or the number belongs to somebody else now
+	}
+	defer unix.Close(pidfd)
+	var disk *os.File
+	if hasDisk {
+		disk, _ = os.Open(fmt.Sprintf("/proc/%d/root/var", mark.PID)) // not there yet: nothing to cut
+	}
+	frozen, _ := group.Frozen()
+	if frozen { // those cannot die; they must not wake up for one more step either
+		_ = group.Kill()
+	}
+	err = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+	if disk != nil {
+		cutDisk(disk)
+		disk.Close()
+	}
+	if err != nil && err != unix.ESRCH {
+		return err
+	}
+	if frozen {
+		if err := group.Thaw(ctx); err != nil {
+			return err
+		}
+	}
+	return waitGone(ctx, pidfd)
+}
+
+// cutDisk stops the disk, if dir is one: a machine that was still booting
+// shows the host's /var there.
+func cutDisk(dir *os.File) {
+	var root, parent unix.Stat_t
+	if unix.Fstat(int(dir.Fd()), &root) != nil || unix.Fstatat(int(dir.Fd()), "..", &parent, 0) != nil {
+		return
+	}
+	const loopMajor = 7
+	if unix.Major(uint64(root.Dev)) != loopMajor || root.Dev == parent.Dev {
+		return
+	}
+	_ = disk.Shutdown(dir) // kernels without it write the disk back instead, which takes longer
+}
+
+// waitGone waits until the process behind pidfd has ended.
+func waitGone(ctx context.Context, pidfd int) error {
+	for {
+		const slice = 100 // ms between looks at ctx
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, slice)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		if n > 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("its processes are still there: %w", ctx.Err())
+		}
+	}
+}
+
+// sweep removes what a machine without a first process may have left: stray
+// processes of its groups, the groups, an attached disk.
+func sweep(ctx context.Context, group *cgroup.Group, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if group.Exists() {
+		if err := group.Kill(); err != nil {
+			return err
+		}
+		if frozen, _ := group.Frozen(); frozen {
+			if err := group.Thaw(ctx); err != nil {
+				return err
+			}
+		}
+		if err := group.RemoveAll(ctx); err != nil {
+			return err
+		}
+	}
+	if image == "" {
+		return nil
+	}
+	for first := true; ; first = false {
+		devices, err := disk.Attached(image)
+		if err != nil || len(devices) == 0 {
+			return err
+		}
+		if !first {
+			if err := disk.Detach(image); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("its disk %s is still in use as %v: %w", image, devices, ctx.Err())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// Destroy cuts the power of the machine in runDir, if it runs, and removes all
+// that is left of it outside its state directory. It is idempotent, and works
+// for machines of which a crash left only parts.
+func Destroy(ctx context.Context, runDir string) error {
+	if err := powerOff(ctx, runDir); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(runDir); err != nil {
+		return fmt.Errorf("remove the run directory of a machine: %w", err)
+	}
+	return nil
+}
+
+// acquire takes the lock of a machine, waiting until ctx ends. Closing the
+// file gives it back; the first process of a booting machine holds it too.
+func acquire(ctx context.Context, runDir string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(filepath.Join(runDir, boot.LockFile), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil && sameFile(f) {
+			return f, nil
+		}
+		f.Close()
+		if err != nil && err != unix.EWOULDBLOCK && err != unix.EINTR {
+			return nil, fmt.Errorf("lock %s: %w", runDir, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another start or stop of the machine in %s: %w", runDir, ctx.Err())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// sameFile reports whether the open lock still has its name: Destroy takes it
+// away.
+func sameFile(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(open, named)
+}
