@@ -233,3 +233,18 @@ disabled_plugins = [
     conf_dir = "/etc/cni/net.d"
 `, p.PauseImage, restrictOOMScore)
 }
+
+// Files are the files of a node beside /etc/kubernetes, by absolute path.
+// restrictOOMScore is needed where the host has no CAP_SYS_RESOURCE.
+func (p *Plan) Files(m *topology.Machine, restrictOOMScore bool) (map[string][]byte, error) {
+	kubelet, err := p.kubeletConfig(m)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
+		"/var/lib/kubelet/config.yaml":   kubelet,
+		"/etc/containerd/config.toml":    []byte(p.containerdConfig(restrictOOMScore)),
+		"/etc/cni/net.d/10-zdl.conflist": []byte(p.cniConfig(m)),
+		"/etc/resolv.conf":               []byte("nameserver " + topology.DNS.String() + "\n"),
+	}, nil
+}

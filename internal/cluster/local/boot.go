@@ -1,0 +1,194 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"zdl/internal/addon"
+	"zdl/internal/cluster/local/host"
+	"zdl/internal/topology"
+)
+
+// Report tells of the boot's progress: a phase begins (done false) or is
+// complete (done true).
+type Report func(phase, detail string, done bool)
+
+// standby are the static pods that only the first control plane starts on the
+// very first boot; the others follow as soon as the lab serves.
+var standby = []string{"kube-controller-manager", "kube-scheduler"}
+
+// Up boots whatever is not running and was not switched off on purpose, and
+// returns when the users' virtual IP answers 200, all nodes that are on are
+// Ready and nothing is held back any more. It may be interrupted at any moment
+// and called again. onAPI is called once, as soon as the API answers.
+func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config) error) error {
+	if err := host.Prepare(c.RunRoot, c.Name); err != nil {
+		return err
+	}
+	first := !c.seeded()
+	if err := c.wire(ctx, first, report); err != nil {
+		return err
+	}
+	report("machines", "power on the edge and the control planes", false)
+	if err := c.startAll(ctx, topology.KindRouter, topology.KindEdge, topology.KindOutside, topology.KindControlPlane); err != nil {
+		return err
+	}
+	report("machines", "", true)
+
+	report("api", "etcd elects a leader, the API servers come up", false)
+	config, err := c.RESTConfig()
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	if err := waitAPI(ctx, client); err != nil {
+		return err
+	}
+	report("api", "", true)
+	if err := onAPI(config); err != nil {
+		return err
+	}
+
+	report("workers", "power on the workers", false)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := c.startAll(groupCtx, topology.KindWorker); err != nil {
+			return err
+		}
+		report("workers", "", true)
+		return nil
+	})
+	if first {
+		group.Go(func() error {
+			report("addons", "kube-proxy, CoreDNS, Skipper and the service web", false)
+			objects, err := addon.Essential(c.addonParams())
+			if err != nil {
+				return err
+			}
+			if err := addon.Apply(groupCtx, config, objects); err != nil {
+				return err
+			}
+			report("addons", "", true)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+
+	group, groupCtx = errgroup.WithContext(ctx)
+	group.Go(func() error {
+		report("nodes", "until all nodes are Ready", false)
+		if err := c.waitNodes(groupCtx, client); err != nil {
+			return err
+		}
+		report("nodes", "", true)
+		return nil
+	})
+	group.Go(func() error {
+		report("service", "until the users' virtual IP answers 200", false)
+		if err := c.waitUsers(groupCtx); err != nil {
+			return err
+		}
+		report("service", "", true)
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	report("serving", "", true)
+
+	report("redundancy", "standby controllers, network policies, metrics and storage", false)
+	for _, m := range c.Topology.Of(topology.KindControlPlane) {
+		if err := c.layout.Release(m.Name); err != nil {
+			return err
+		}
+	}
+	if first {
+		objects, err := addon.Secondary(c.addonParams())
+		if err != nil {
+			return err
+		}
+		if err := addon.Apply(ctx, config, objects); err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.seedMarker(), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := c.waitSystem(ctx, client); err != nil {
+		return err
+	}
+	report("redundancy", "", true)
+	return nil
+}
+
+func (c *Cluster) seedMarker() string { return filepath.Join(c.StateDir, "addons-applied") }
+
+func (c *Cluster) seeded() bool {
+	_, err := os.Stat(c.seedMarker())
+	return err == nil
+}
+
+func (c *Cluster) addonParams() addon.Params {
+	return addon.Params{Lab: c.Lab, Topology: c.Topology, Images: c.Set.Images, Fast: c.Lab.Timing == "fast"}
+}
+
+// wire builds the switches and lays out the nodes' files, side by side.
+func (c *Cluster) wire(ctx context.Context, first bool, report Report) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		report("fabric", "switches, routers and links", false)
+		if err := c.fabric.Up(ctx); err != nil {
+			return fmt.Errorf("wire the fabric: %w", err)
+		}
+		report("fabric", "", true)
+		return nil
+	})
+	group.Go(func() error {
+		if c.layout.Complete() {
+			return nil
+		}
+		report("kubeadm", "certificates, kubeconfigs and manifests", false)
+		if err := c.layout.Make(ctx, c.plan); err != nil {
+			return err
+		}
+		if first {
+			for _, m := range c.Topology.Of(topology.KindControlPlane)[1:] {
+				if err := c.layout.Hold(m.Name, standby...); err != nil {
+					return err
+				}
+			}
+		}
+		report("kubeadm", "", true)
+		return nil
+	})
+	return group.Wait()
+}
+
+func (c *Cluster) startAll(ctx context.Context, kinds ...topology.Kind) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, m := range c.Topology.Of(kinds...) {
+		group.Go(func() error {
+			c.power[m.Name].Lock()
+			defer c.power[m.Name].Unlock()
+			if _, err := os.Stat(c.offMarker(m.Name)); err == nil {
+				return nil
+			} else if !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			return c.start(ctx, m)
+		})
+	}
+	return group.Wait()
+}

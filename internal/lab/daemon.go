@@ -1,0 +1,209 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"zdl/internal/artifact"
+	"zdl/internal/cluster/local"
+	"zdl/internal/labfile"
+	"zdl/internal/topology"
+)
+
+// Port ranges on 127.0.0.1 from which a lab takes the first free one.
+var (
+	pagePorts  = [2]int{8420, 8499}
+	apiPorts   = [2]int{16443, 16542}
+	usersPorts = [2]int{8520, 8599}
+)
+
+// bootLimit is how long a boot may take before it counts as failed. On two busy
+// cores it takes well under a minute; under emulation it takes several.
+const bootLimit = 20 * time.Minute
+
+// RunDaemon supervises a lab until ctx ends: it boots or adopts the machines,
+// forwards loopback ports into the lab, watches, probes and serves. When it
+// ends, the cluster goes on running.
+func RunDaemon(ctx context.Context, d Dirs, name, listenAddress string) error {
+	return runDaemon(ctx, d, name, listenAddress, nil)
+}
+
+type daemon struct {
+	dirs    Dirs
+	name    string
+	log     *slog.Logger
+	lab     *labfile.Lab
+	set     *artifact.Set
+	cluster *local.Cluster
+	boot    *bootLog
+	record  daemonRecord
+	handler atomic.Pointer[http.Handler] // what answers once the lab is up
+	work    sync.WaitGroup               // everything the daemon started
+}
+
+func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress func(Progress)) error {
+	held, err := lock(daemonLockPath(d, name))
+	if errors.Is(err, errLocked) {
+		return fmt.Errorf("lab %q has a daemon already", name)
+	}
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+
+	// client-go notices a dead HTTP/2 connection only after 45 s by default;
+	// behind a failing-over virtual IP that is too long.
+	os.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", "2")
+	os.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "2")
+
+	ctx, cancel := context.WithCancel(ctx)
+	dm := &daemon{
+		dirs: d, name: name, boot: newBootLog(),
+		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	defer dm.work.Wait()
+	defer cancel()
+
+	unixListener, err := dm.listenUnix()
+	if err != nil {
+		return err
+	}
+	dm.serve(ctx, unixListener)
+
+	info, err := dm.bring(ctx, listenAddress, progress)
+	dm.boot.finish(info, err)
+	if err != nil {
+		dm.log.Error("boot failed", "error", err)
+		if progress == nil {
+			// Whoever waits for the boot reads the failure first, then ends us.
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Second):
+			}
+		}
+		return err
+	}
+	dm.log.Info("the lab is up", "page", info.Page, "took", info.Took)
+	<-ctx.Done()
+	return nil
+}
+
+// bring does everything that lies between an empty machine and a usable lab.
+func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(Progress)) (*Info, error) {
+	data, err := os.ReadFile(labFilePath(d.dirs, d.name))
+	if err != nil {
+		return nil, err
+	}
+	if d.lab, err = labfile.Parse(data, labFilePath(d.dirs, d.name)); err != nil {
+		return nil, err
+	}
+	if d.set, err = artifact.Open(d.dirs.Cache); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	d.cluster = local.New(local.Config{
+		Name: d.name, Lab: d.lab, Set: d.set,
+		StateDir: d.dirs.state(d.name), RunDir: d.dirs.run(d.name), RunRoot: d.dirs.Run,
+		Init: filepath.Join(filepath.Dir(self), "zdl-init"), Log: d.log,
+	})
+	page, err := d.listenLoopback(ctx, listenAddress)
+	if err != nil {
+		return nil, err
+	}
+	bootCtx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	info := &Info{Name: d.name, Kubeconfig: d.kubeconfigPath()}
+	step := func(phase, detail string, done bool) {
+		p := d.boot.step(phase, detail, done)
+		if phase == "serving" {
+			info.Serving = p.Elapsed
+		}
+		if done {
+			d.log.Info("boot", "phase", phase, "ms", p.Elapsed.Milliseconds())
+		}
+		if progress != nil {
+			progress(p)
+		}
+	}
+	if err := d.cluster.Up(bootCtx, step, func(config *rest.Config) error { return d.watch(ctx, config) }); err != nil {
+		return nil, err
+	}
+	d.serve(ctx, page)
+	info.Page = "http://" + d.record.Listen
+	info.API = "https://" + d.record.API
+	info.Users = "http://" + d.record.Users
+	info.Phases, _, _, _ = d.boot.after(0)
+	info.Took = time.Since(d.boot.begin)
+	return info, nil
+}
+
+func (d *daemon) kubeconfigPath() string {
+	return filepath.Join(d.dirs.state(d.name), "kubeconfig")
+}
+
+// listenUnix opens the socket on which the command line asks.
+func (d *daemon) listenUnix() (net.Listener, error) {
+	path := socketPath(d.dirs, d.name)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+// listenLoopback takes the three loopback ports, the same as before where they
+// are still free, so that pages and kubeconfigs go on working.
+func (d *daemon) listenLoopback(ctx context.Context, want string) (net.Listener, error) {
+	store := filepath.Join(d.dirs.state(d.name), "ports.json")
+	before := readPorts(store)
+	if want == "" && free(before.Listen) {
+		want = before.Listen
+	}
+	page, err := listen(want, pagePorts[0], pagePorts[1])
+	if err != nil {
+		return nil, fmt.Errorf("listen for the page: %w", err)
+	}
+	if !free(before.API) {
+		before.API = ""
+	}
+	api, err := listen(before.API, apiPorts[0], apiPorts[1])
+	if err != nil {
+		return nil, fmt.Errorf("listen for the Kubernetes API: %w", err)
+	}
+	if !free(before.Users) {
+		before.Users = ""
+	}
+	users, err := listen(before.Users, usersPorts[0], usersPorts[1])
+	if err != nil {
+		return nil, fmt.Errorf("listen for the service: %w", err)
+	}
+	d.record = daemonRecord{
+		PID: os.Getpid(), Listen: page.Addr().String(), API: api.Addr().String(), Users: users.Addr().String(),
+	}
+	if err := writeJSON(recordPath(d.dirs, d.name), d.record); err != nil {
+		return nil, err
+	}
+	if err := writeJSON(store, d.record); err != nil {
+		return nil, err
+	}
+	d.forwardTo(ctx, api, fmt.Sprintf("%s:%d", topology.APIVIP, topology.APIPort))
+	d.forwardTo(ctx, users, fmt.Sprintf("%s:80", topology.UserVIP))
+	return page, nil
+}

@@ -1,0 +1,95 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// serve answers HTTP on a listener until ctx ends.
+func (d *daemon) serve(ctx context.Context, listener net.Listener) {
+	server := &http.Server{
+		Handler:           http.HandlerFunc(d.answer),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	d.work.Go(func() {
+		if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("serve", "address", listener.Addr().String(), "error", err)
+		}
+	})
+	d.work.Go(func() {
+		<-ctx.Done()
+		// Streams end with ctx; give the other answers a moment.
+		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+}
+
+// answer serves the story of the boot always and everything else once the lab
+// is being watched.
+func (d *daemon) answer(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/api/v1/boot" && r.Method == http.MethodGet {
+		d.boot.ServeHTTP(w, r)
+		return
+	}
+	if handler := d.handler.Load(); handler != nil {
+		(*handler).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"error": "the lab is still booting", "hint": "zdl up --name " + d.name + " shows how far it is",
+	})
+}
+
+// forwardTo copies a loopback listener's connections into the lab, as if they
+// came from the machine "outside".
+func (d *daemon) forwardTo(ctx context.Context, listener net.Listener, target string) {
+	f := &forward{listener: listener, target: target, log: d.log,
+		dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return d.cluster.Dial(ctx, "outside", network, addr)
+		}}
+	d.work.Go(func() { f.run(ctx) })
+}
+
+// free tells whether an address can be bound at this moment.
+func free(address string) bool {
+	if address == "" {
+		return false
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+func writeJSON(path string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func readPorts(path string) (r daemonRecord) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		_ = json.Unmarshal(data, &r) // a torn file means: no ports before
+	}
+	return r
+}

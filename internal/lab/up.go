@@ -1,0 +1,246 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"zdl/internal/artifact"
+	"zdl/internal/labfile"
+)
+
+// Up boots a lab, continues one whose boot was interrupted, or adopts one whose
+// daemon died. It returns when the lab is usable. A lab that did not exist
+// before and cannot be booted is removed again; one that existed keeps its data.
+func Up(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
+	if err := CheckName(o.Name); err != nil {
+		return nil, err
+	}
+	busy, err := lock(verbLockPath(d, o.Name))
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("another zdl up or down of lab %q is at work: wait for it, or see zdl status --name %s", o.Name, o.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer busy.Close()
+	if daemonPID(d, o.Name) != 0 {
+		return joinBoot(ctx, d, o)
+	}
+	if _, err := artifact.Open(d.Cache); err != nil {
+		return nil, err
+	}
+	if err := checkListen(o.Listen); err != nil {
+		return nil, err
+	}
+	isNew := !exists(d.state(o.Name))
+	if err := settleBoot(d, o.Name); err != nil {
+		return nil, err
+	}
+	if err := settleLabFile(d, o); err != nil {
+		return nil, err
+	}
+	info, err := boot(ctx, d, o)
+	if err == nil {
+		return info, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("interrupted: zdl up --name %s continues, zdl down --name %s removes what is there", o.Name, o.Name)
+	}
+	if isNew {
+		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if downErr := takeDown(cleanCtx, d, o.Name, DownOptions{}); downErr != nil {
+			err = errors.Join(err, fmt.Errorf("and the clean-up failed: %w", downErr))
+		}
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w (the lab's data is kept; log: %s)", err, daemonLog(d, o.Name))
+}
+
+func daemonLog(d Dirs, name string) string { return filepath.Join(d.state(name), "daemon.log") }
+
+// joinBoot follows a boot that another `up` began. If that boot is over, the
+// lab is running already and there is nothing to do.
+func joinBoot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
+	running := fmt.Errorf("lab %q is running already (look: zdl status --name %s; remove it: zdl down --name %s; a second one beside it: zdl up --name OTHER): %w",
+		o.Name, o.Name, o.Name, ErrRunning)
+	client, err := Connect(d, o.Name)
+	if err != nil {
+		return nil, fmt.Errorf("lab %q has a daemon that does not answer (zdl down --name %s removes the lab): %w", o.Name, o.Name, err)
+	}
+	begin := time.Now()
+	info, err := follow(ctx, client, o.Progress)
+	if err == nil && time.Since(begin) < 200*time.Millisecond {
+		return nil, running
+	}
+	return info, err
+}
+
+// checkListen fails early, before anything is made, if the page's address
+// cannot be had.
+func checkListen(address string) error {
+	l, err := listen(address, pagePorts[0], pagePorts[1])
+	if err != nil {
+		if address == "" {
+			return fmt.Errorf("no free port from %d to %d on 127.0.0.1 for the page: name another with --listen 127.0.0.1:PORT (%w)", pagePorts[0], pagePorts[1], err)
+		}
+		return fmt.Errorf("cannot listen on %s for the page: choose another with --listen 127.0.0.1:PORT (%w)", address, err)
+	}
+	return l.Close()
+}
+
+// checkLoopback refuses addresses that others could reach.
+func checkLoopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--listen %q is not HOST:PORT: %w", address, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("--listen %s is not a loopback address: anyone who reaches it could break the lab; use 127.0.0.1:PORT", address)
+}
+
+func labFilePath(d Dirs, name string) string { return filepath.Join(d.state(name), "lab.yaml") }
+
+// settleLabFile decides what the lab looks like: what is stored, unless nothing
+// is. A running cluster cannot change its shape, so a different wish is refused.
+func settleLabFile(d Dirs, o UpOptions) error {
+	path := labFilePath(d, o.Name)
+	stored, err := os.ReadFile(path)
+	if err == nil {
+		if o.Lab != nil && string(labfile.Print(o.Lab)) != string(stored) {
+			return fmt.Errorf("lab %q exists with another shape (%s): zdl up --name %s without -f, --profile and --timing continues it, zdl down --name %s removes it", o.Name, path, o.Name, o.Name)
+		}
+		return nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	lab := o.Lab
+	if lab == nil {
+		if lab, err = labfile.Profile(labfile.DefaultProfile); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the lab's state directory: %w", err)
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, labfile.Print(lab), 0o600); err != nil {
+		return fmt.Errorf("write the lab file: %w", err)
+	}
+	return os.Rename(tmp, path)
+}
+
+// boot starts the daemon, here or behind, and follows it until the lab is usable.
+func boot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
+	if o.Foreground {
+		return nil, runDaemon(ctx, d, o.Name, o.Listen, o.Progress)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	logFile, err := os.OpenFile(daemonLog(d, o.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer logFile.Close()
+	cmd := exec.Command(self, "daemon", "--name", o.Name, "--listen", o.Listen)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", logFile, logFile
+	cmd.Env = append(os.Environ(), "ZDL_CACHE="+d.Cache, "ZDL_STATE="+d.State, "ZDL_RUN="+d.Run)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the daemon: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+
+	client, err := waitDaemon(ctx, d, o.Name, ended)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, tail(daemonLog(d, o.Name), 2000))
+	}
+	info, err := follow(ctx, client, o.Progress)
+	if err != nil {
+		stopDaemon(d, o.Name, 5*time.Second)
+		<-ended
+	}
+	return info, err
+}
+
+func waitDaemon(ctx context.Context, d Dirs, name string, ended <-chan error) (*Client, error) {
+	deadline := time.After(10 * time.Second)
+	for {
+		if client, err := Connect(d, name); err == nil {
+			return client, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-ended:
+			return nil, fmt.Errorf("the daemon ended at once (%v)", err)
+		case <-deadline:
+			return nil, errors.New("the daemon did not open its socket within 10 s")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// follow reads the story of a boot to its end.
+func follow(ctx context.Context, client *Client, progress func(Progress)) (*Info, error) {
+	var info *Info
+	var failed error
+	err := client.Stream(ctx, "/api/v1/boot", func(event string, data []byte) error {
+		switch event {
+		case "step":
+			var p Progress
+			if err := json.Unmarshal(data, &p); err != nil {
+				return err
+			}
+			if progress != nil {
+				progress(p)
+			}
+		case "done":
+			return json.Unmarshal(data, &info)
+		case "failed":
+			var text string
+			if err := json.Unmarshal(data, &text); err != nil {
+				return err
+			}
+			failed = errors.New(text)
+		}
+		return nil
+	})
+	switch {
+	case failed != nil:
+		return nil, failed
+	case info != nil:
+		return info, nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, errors.New("the daemon ended before the lab was up")
+}
+
+func tail(path string, n int64) []byte {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	if stat, err := file.Stat(); err == nil && stat.Size() > n {
+		_, _ = file.Seek(-n, 2)
+	}
+	data := make([]byte, n)
+	got, _ := file.Read(data)
+	return data[:got]
+}
