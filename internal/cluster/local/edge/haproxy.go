@@ -1,0 +1,85 @@
+package edge
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"text/template"
+
+	"zdl/internal/labfile"
+	"zdl/internal/topology"
+)
+
+//go:embed *.tmpl
+var templates embed.FS
+
+func render(name string, data any) ([]byte, error) {
+	tmpl, err := template.ParseFS(templates, name)
+	if err != nil {
+		return nil, fmt.Errorf("template %s: %w", name, err)
+	}
+	var b bytes.Buffer
+	if err := tmpl.Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("template %s: %w", name, err)
+	}
+	return b.Bytes(), nil
+}
+
+// HAProxy gives haproxy.cfg of a load balancer.
+func HAProxy(t *topology.Topology, m *topology.Machine) ([]byte, error) {
+	if m.Kind != topology.KindEdge {
+		return nil, wrongKind(m)
+	}
+	apiServers := []peer{}
+	for _, n := range t.Of(topology.KindControlPlane) {
+		apiServers = append(apiServers, peer{n.Name, n.Addr().String(), topology.APIPort})
+	}
+	return render("haproxy.cfg.tmpl", map[string]any{
+		"Name": m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
+		"UserVIP": topology.UserVIP, "APIVIP": topology.APIVIP, "APIPort": topology.APIPort,
+		"APIServers": apiServers, "Ingresses": ingresses(t),
+		"Errors": []struct {
+			Status int
+			Text   string
+		}{
+			{400, "this is no valid HTTP request"},
+			{408, "the request did not arrive in time"},
+			{500, "internal error"},
+			{502, "the ingress broke off or answered nonsense"},
+			{503, "no ingress node could be reached"},
+			{504, "the ingress did not answer in time"},
+		},
+	})
+}
+
+// ingresses lists the nodes that the users' virtual IP leads to: workers that
+// anything may run on. Where every worker is tainted it is all workers, and
+// without workers the control planes.
+func ingresses(t *topology.Topology) []peer {
+	var open, all []peer
+	for _, n := range t.Of(topology.KindWorker) {
+		p := peer{n.Name, n.Addr().String(), topology.IngressPort}
+		all = append(all, p)
+		if !repels(n.Node.Taints) {
+			open = append(open, p)
+		}
+	}
+	if len(open) > 0 {
+		return open
+	}
+	if len(all) == 0 {
+		for _, n := range t.Of(topology.KindControlPlane) {
+			all = append(all, peer{n.Name, n.Addr().String(), topology.IngressPort})
+		}
+	}
+	return all
+}
+
+func repels(taints []labfile.Taint) bool {
+	for _, t := range taints {
+		if t.Effect != "PreferNoSchedule" {
+			return true
+		}
+	}
+	return false
+}

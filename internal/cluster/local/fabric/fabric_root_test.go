@@ -1,0 +1,403 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"zdl/internal/labfile"
+	"zdl/internal/topology"
+)
+
+// newLab builds the fabric of a profile with all machines plugged in.
+func newLab(t *testing.T, profile string) (*Fabric, *topology.Topology) {
+	t.Helper()
+	if os.Getenv("ZDL_TEST_ROOT") == "" {
+		t.Skip("set ZDL_TEST_ROOT=1 and run as root: makes network namespaces")
+	}
+	lab, err := labfile.Profile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topo := topology.New(lab)
+	f := New("fabric-test", topo, t.TempDir())
+	t.Cleanup(func() {
+		if err := f.Down(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	begin := time.Now()
+	up(t, f, topo)
+	t.Logf("%s: %d switches and %d machines up in %v", profile, len(topo.Segments), len(topo.Machines), time.Since(begin))
+	return f, topo
+}
+
+func up(t *testing.T, f *Fabric, topo *topology.Topology) {
+	t.Helper()
+	if err := f.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g, ctx := errgroup.WithContext(t.Context())
+	for i := range topo.Machines {
+		g.Go(func() error {
+			_, err := f.Plug(ctx, &topo.Machines[i])
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve answers HTTP on a machine with the machine's name and the client's address.
+func serve(t *testing.T, f *Fabric, machine, addr string) {
+	t.Helper()
+	l, err := f.Listen(t.Context(), machine, "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, machine+" "+r.RemoteAddr)
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); s.Serve(l) }()
+	t.Cleanup(func() { s.Close(); <-done })
+}
+
+func get(ctx context.Context, f *Fabric, machine, addr string) (string, error) {
+	transport := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return f.Dial(ctx, machine, network, addr)
+		}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+addr+"/", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+// within gives a context of a test that ends after d.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestEveryMachineReachesEveryOtherWithOneRouter(t *testing.T) {
+	f, topo := newLab(t, "small")
+	for i := range topo.Machines {
+		m := &topo.Machines[i]
+		serve(t, f, m.Name, m.Addr().String()+":8080")
+	}
+	begin, pairs := time.Now(), 0
+	for _, from := range topo.Machines {
+		for _, to := range topo.Machines {
+			got, err := get(within(t, 5*time.Second), f, from.Name, to.Addr().String()+":8080")
+			if err != nil {
+				t.Fatalf("%s to %s: %v", from.Name, to.Name, err)
+			}
+			if !strings.HasPrefix(got, to.Name+" ") {
+				t.Errorf("%s to %s: answered %q", from.Name, to.Name, got)
+			}
+			// Nobody translates addresses between machines.
+			if from.Kind != topology.KindRouter && !strings.HasPrefix(got, to.Name+" "+from.Addr().String()+":") {
+				t.Errorf("%s to %s: came as %q", from.Name, to.Name, got)
+			}
+			pairs++
+		}
+	}
+	t.Logf("%d pairs, %v each", pairs, time.Since(begin)/time.Duration(pairs))
+}
+
+func TestPodsOfEveryNodeAreReachableFromEverywhere(t *testing.T) {
+	f, topo := newLab(t, "small")
+	for _, n := range topo.Nodes() {
+		// A pod's address, on the node itself.
+		pod := n.PodCIDR.Addr().Next().Next()
+		if err := f.addAddress(n.Name, pod.String()+"/32"); err != nil {
+			t.Fatal(err)
+		}
+		serve(t, f, n.Name, pod.String()+":8080")
+		for _, from := range topo.Machines {
+			if _, err := get(within(t, 5*time.Second), f, from.Name, pod.String()+":8080"); err != nil {
+				t.Errorf("%s to pod on %s: %v", from.Name, n.Name, err)
+			}
+		}
+	}
+}
+
+// addAddress gives a machine's loopback one more address.
+func (f *Fabric) addAddress(machine, cidr string) error {
+	ns, err := enter(f.Path(machine))
+	if err != nil {
+		return err
+	}
+	defer ns.close()
+	return ns.addTo("lo", cidr)
+}
+
+func TestNothingLeadsOutOfTheLab(t *testing.T) {
+	f, topo := newLab(t, "small")
+	host, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	_, port, _ := net.SplitHostPort(host.Addr().String())
+	targets := []string{"127.0.0.1:" + port, "1.1.1.1:53", "8.8.8.8:443", "169.254.169.254:80"}
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if ip, _, _ := net.ParseCIDR(a.String()); ip.To4() != nil {
+			targets = append(targets, net.JoinHostPort(ip.String(), port))
+		}
+	}
+	for _, m := range topo.Machines {
+		for _, target := range targets {
+			conn, err := f.Dial(within(t, 2*time.Second), m.Name, "tcp", target)
+			if err == nil {
+				conn.Close()
+				t.Fatalf("%s reached %s", m.Name, target)
+			}
+			if !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ECONNREFUSED) {
+				t.Errorf("%s to %s: %v; want to be told at once that there is no way", m.Name, target, err)
+			}
+		}
+		err := f.Do(m.Name, func() error {
+			interfaces, err := net.Interfaces()
+			if err == nil && len(interfaces) != 1+len(m.Ports) {
+				t.Errorf("%s has interfaces %v", m.Name, interfaces)
+			}
+			for _, i := range interfaces {
+				addrs, _ := i.Addrs()
+				for _, a := range addrs {
+					if strings.Contains(a.String(), ":") {
+						t.Errorf("%s has IPv6 address %s", m.Name, a)
+					}
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestUnplugIsSilentAndPlugBringsTheSameMachineBack(t *testing.T) {
+	f, topo := newLab(t, "small")
+	worker := topo.Machine("worker-1")
+	l, err := f.Listen(t.Context(), worker.Name, "tcp", worker.Addr().String()+":8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := f.Dial(within(t, 5*time.Second), "outside", "tcp", worker.Addr().String()+":8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(f.Path(worker.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	begin := time.Now()
+	if err := f.SetLink(t.Context(), worker, false); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("link down in %v", time.Since(begin))
+	// What a dying machine says now must not arrive.
+	peer.(*net.TCPConn).SetLinger(0)
+	peer.Close() // a reset
+	l.Close()
+	begin = time.Now()
+	if err := f.Unplug(t.Context(), worker); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("unplug in %v", time.Since(begin))
+	conn.SetReadDeadline(time.Now().Add(700 * time.Millisecond))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the peer of a machine without power read: %v; want silence", err)
+	}
+	if err := f.Unplug(t.Context(), worker); err != nil {
+		t.Errorf("second unplug: %v", err)
+	}
+	if _, err := f.Dial(t.Context(), worker.Name, "tcp", "198.18.254.10:1"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("dial from a machine without power: %v", err)
+	}
+	if err := f.SetLink(t.Context(), worker, true); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("set the link of a machine without power: %v", err)
+	}
+
+	begin = time.Now()
+	if _, err := f.Plug(t.Context(), worker); err != nil {
+		t.Fatal(err)
+	}
+	plugged := time.Since(begin)
+	after, err := os.Stat(f.Path(worker.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.SameFile(before, after) {
+		t.Error("the machine came back with its old namespace")
+	}
+	serve(t, f, worker.Name, worker.Addr().String()+":8080")
+	if _, err := get(within(t, 5*time.Second), f, "outside", worker.Addr().String()+":8080"); err != nil {
+		t.Error(err)
+	}
+	t.Logf("plugged in after %v, answered after %v", plugged, time.Since(begin))
+}
+
+func TestALinkComesBackAtOnce(t *testing.T) {
+	f, topo := newLab(t, "small")
+	worker := topo.Machine("worker-1")
+	addr := worker.Addr().String() + ":8080"
+	serve(t, f, worker.Name, addr)
+	for round := range 3 {
+		if _, err := get(within(t, 5*time.Second), f, "outside", addr); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.SetLink(t.Context(), worker, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := get(within(t, 150*time.Millisecond), f, "outside", addr); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("without a link: %v; want silence", err)
+		}
+		begin := time.Now()
+		if err := f.SetLink(t.Context(), worker, true); err != nil {
+			t.Fatal(err)
+		}
+		set := time.Since(begin)
+		// Short attempts: TCP itself repeats a lost SYN only after a second.
+		for {
+			if _, err := get(within(t, 50*time.Millisecond), f, "outside", addr); err == nil {
+				break
+			}
+			if time.Since(begin) > 3*time.Second {
+				t.Fatal("no answer 3 s after the link came back")
+			}
+		}
+		t.Logf("round %d: link set up in %v, answer after %v", round, set, time.Since(begin))
+	}
+}
+
+func TestWhatADeadMakerLeftIsRepaired(t *testing.T) {
+	f, topo := newLab(t, "small")
+	worker := topo.Machine("worker-1")
+	addr := worker.Addr().String() + ":8080"
+	reachable := func(what string) {
+		t.Helper()
+		up(t, f, topo)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		l, err := f.Listen(ctx, worker.Name, "tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		conn, err := f.Dial(ctx, "outside", "tcp", addr)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		conn.Close()
+	}
+	reachable("nothing is wrong")
+
+	// Died after the file of the namespace, before the binding.
+	if err := removeNamespace(f.Path(worker.Name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.Path(worker.Name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reachable("an empty file")
+
+	// Died after the cable was laid, before it was connected and had addresses.
+	ns, err := enter(f.Path(worker.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := ns.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ns.LinkSetDown(link), ns.flush(link)); err != nil {
+		t.Fatal(err)
+	}
+	reachable("bare cable")
+
+	// A process that outlives its machine keeps the old namespace and cable.
+	if err := removeNamespace(f.Path(worker.Name)); err != nil {
+		t.Fatal(err)
+	}
+	reachable("the old cable is still in the switch")
+	ns.close()
+
+	// A switch is gone, and all its cables.
+	if err := removeNamespace(f.SwitchPath(worker.Zone)); err != nil {
+		t.Fatal(err)
+	}
+	reachable("a new switch")
+
+	// Bound twice.
+	if err := unix.Mount(f.Path(worker.Name), f.Path(worker.Name), "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	reachable("bound twice")
+}
+
+func TestDownLeavesNothingEvenOfAnUnknownLab(t *testing.T) {
+	f, topo := newLab(t, "small")
+	if err := os.WriteFile(f.Path("half-made"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(f.Path("outside"), f.Path("outside"), "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	// Something that goes away with the namespaces.
+	l, err := f.Listen(t.Context(), "outside", "tcp", "198.18.254.10:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+
+	unknown := New("fabric-test", nil, filepath.Dir(f.dir))
+	begin := time.Now()
+	if err := unknown.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d namespaces removed in %v", len(topo.Segments)+len(topo.Machines), time.Since(begin))
+	if _, err := os.Stat(f.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", f.dir, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), f.dir) {
+		t.Error("a namespace is still mounted")
+	}
+	if err := unknown.Down(t.Context()); err != nil {
+		t.Errorf("second down: %v", err)
+	}
+}
