@@ -16,12 +16,17 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"zdl/internal/cluster/local/cgroup"
 	"zdl/internal/cluster/local/machine/boot"
 )
+
+// bootLimit bounds a boot. A slow one takes a second.
+const bootLimit = 30 * time.Second
 
 func init() {
 	// Namespaces belong to threads. The main goroutine stays on the first one.
@@ -77,8 +82,11 @@ func joinAndBecome(runDir string) error {
 func become(runDir string) error {
 	runtime.UnlockOSThread()
 	unix.Umask(0o022)
+	openFiles()
 	unix.CloseOnExec(boot.ReadyFD)
 	unix.CloseOnExec(boot.LockFD)
+	// A boot that hangs would hold the lock, and so keep everybody from ending it.
+	watchdog := time.AfterFunc(bootLimit, func() { fail(fmt.Errorf("not booted after %v", bootLimit)) })
 	plan, err := boot.ReadPlan(runDir)
 	if err != nil {
 		return err
@@ -97,16 +105,51 @@ func become(runDir string) error {
 	if err := unix.Sethostname([]byte(plan.Name)); err != nil {
 		return err
 	}
+	if err := loopbackUp(); err != nil {
+		return fmt.Errorf("bring up lo: %w", err)
+	}
 	if err := os.WriteFile(bootedFile, []byte(plan.BootID), 0o600); err != nil {
 		return err
 	}
 	s := newSupervisor(plan.Services)
 	s.start()
 	go serveControl(control, s)
+	watchdog.Stop()
 	tell(boot.Ready{})
 	unix.Close(boot.LockFD)
 	s.reap() // for ever
 	return nil
+}
+
+// loopbackUp brings up lo, which is down in a new network namespace.
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, lo); err != nil {
+		return err
+	}
+	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+}
+
+// openFiles raises the limit of open files to what is allowed. Setting it by
+// hand also keeps Go from giving children the old one.
+func openFiles() {
+	const wanted = 1 << 20 // what containerd's unit asks for, in effect
+	if syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: wanted, Max: wanted}) == nil {
+		return
+	}
+	var have syscall.Rlimit
+	if syscall.Getrlimit(unix.RLIMIT_NOFILE, &have) == nil {
+		_ = syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: have.Max, Max: have.Max})
+	}
 }
 
 // tell answers the starter. One that died meanwhile does not matter: the

@@ -47,9 +47,6 @@ func mountKernel(plan *boot.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := coverFacts(plan); err != nil {
-		return err
-	}
 	network, err := takeTree("/proc/sys/net", "/proc/sys/net", false)
 	if err != nil {
 		return err
@@ -68,7 +65,10 @@ func mountKernel(plan *boot.Plan) error {
 	if err := network.attach(); err != nil {
 		return err
 	}
-	return readOnly("/sys")
+	if err := readOnly("/sys"); err != nil {
+		return err
+	}
+	return coverFacts(plan)
 }
 
 // readOnly makes the mount at path read-only, but none below it.

@@ -103,7 +103,7 @@ var needed = map[string]bool{"cpu": true, "cpuset": true, "memory": true, "pids"
 // Limits bound a machine as a whole. Zero means unlimited.
 type Limits struct {
 	Memory int64 // bytes
-	CPUs   int   // whole CPUs of time per period, as CFS quota
+	CPUs   int   // CPUs of time per period as CFS quota, and the share under contention
 	PIDs   int   // tasks, threads included
 }
 
@@ -119,14 +119,17 @@ func (g *Group) SetLimits(l Limits) error {
 		return strconv.FormatInt(n, 10)
 	}
 	type setting struct{ controller, file, value string }
+	weight := int64(max(l.CPUs, 1)) // times the kernel's default
 	settings := []setting{
 		{"memory", "memory.limit_in_bytes", number(l.Memory, "-1")},
+		{"cpu", "cpu.shares", number(1024*weight, "")},
 		{"cpu", "cpu.cfs_quota_us", number(int64(l.CPUs)*cpuPeriod, "-1")},
 		{"pids", "pids.max", number(int64(l.PIDs), "max")},
 	}
 	if g.System.Version == V2 {
 		settings = []setting{
 			{"memory", "memory.max", number(l.Memory, "max")},
+			{"cpu", "cpu.weight", number(min(100*weight, 10000), "")},
 			{"cpu", "cpu.max", number(int64(l.CPUs)*cpuPeriod, "max") + " " + strconv.Itoa(cpuPeriod)},
 			{"pids", "pids.max", number(int64(l.PIDs), "max")},
 		}
