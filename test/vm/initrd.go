@@ -21,10 +21,11 @@ var bootModules = []string{"virtio_pci", "virtio_blk", "ext4", "9pnet_virtio", "
 type order struct {
 	Command []string
 	Env     []string
-	Mounts  []mount
+	Mounts  []mount // 9p shares
+	Disks   []mount // ext4
 }
 
-type mount struct{ Tag, Target string }
+type mount struct{ Source, Target string }
 
 // writeModules packs bootModules and all they depend on into an archive, in the
 // order in which they must be loaded.

@@ -17,7 +17,7 @@ import (
 
 // boot runs qemu until the guest powers off and returns the exit code that the
 // guest's init wrote to the second serial line.
-func (img *image) boot(ctx context.Context, work string, run Run) (int, error) {
+func (img *image) boot(ctx context.Context, work, artifacts string, run Run) (int, error) {
 	timeout := run.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
@@ -27,7 +27,10 @@ func (img *image) boot(ctx context.Context, work string, run Run) (int, error) {
 
 	o := order{Command: run.Command, Env: run.Env}
 	for i, s := range run.Shares {
-		o.Mounts = append(o.Mounts, mount{Tag: shareTag(i), Target: s.Target})
+		o.Mounts = append(o.Mounts, mount{shareTag(i), s.Target})
+	}
+	if artifacts != "" {
+		o.Disks = []mount{{"/dev/vdb", "/var/cache/zdl"}}
 	}
 	initrd := filepath.Join(work, "initrd")
 	if err := img.writeInitrd(initrd, o); err != nil {
@@ -36,7 +39,7 @@ func (img *image) boot(ctx context.Context, work string, run Run) (int, error) {
 
 	report := filepath.Join(work, "report")
 	var errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", img.qemuArgs(initrd, report, run)...)
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", img.qemuArgs(initrd, report, artifacts, run)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+work) // where snapshot=on writes
 	cmd.Stdout, cmd.Stderr = run.Output, &errs
 	// Its own group, so that Ctrl-C in a terminal reaches it through us only.
@@ -66,7 +69,7 @@ func (img *image) boot(ctx context.Context, work string, run Run) (int, error) {
 
 func shareTag(i int) string { return "share" + strconv.Itoa(i) }
 
-func (img *image) qemuArgs(initrd, report string, run Run) []string {
+func (img *image) qemuArgs(initrd, report, artifacts string, run Run) []string {
 	memory, cpus, accel := run.Memory, run.CPUs, run.Accel
 	if memory == 0 {
 		memory = DefaultMemory
@@ -88,6 +91,9 @@ func (img *image) qemuArgs(initrd, report string, run Run) []string {
 		"-chardev", "file,id=report,path=" + report, "-serial", "chardev:report",
 		"-drive", "file=" + img.rootfs + ",if=virtio,format=raw,snapshot=on,cache=unsafe",
 		"-device", "virtio-rng-pci",
+	}
+	if artifacts != "" {
+		args = append(args, "-drive", "file="+artifacts+",if=virtio,format=raw,readonly=on")
 	}
 	for i, s := range run.Shares {
 		args = append(args, "-virtfs", fmt.Sprintf(

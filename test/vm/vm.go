@@ -34,6 +34,9 @@ type Run struct {
 	Command []string // argv; the first element is looked up in the guest's PATH
 	Env     []string // KEY=VALUE, added to HOME, PATH and TERM
 	Shares  []Share
+	// Artifacts puts what `zdl build` made, read-only, where the lab looks for
+	// it in the guest: /var/cache/zdl.
+	Artifacts bool
 
 	Memory int    // MiB; 0 means DefaultMemory
 	CPUs   int    // 0 means DefaultCPUs
@@ -74,6 +77,9 @@ func Boot(ctx context.Context, run Run, log io.Writer) (exit int, err error) {
 	if len(run.Command) == 0 {
 		return -1, errors.New("no command to run in the guest")
 	}
+	if err := checkShares(run.Shares); err != nil {
+		return -1, err
+	}
 	cache := CacheDir()
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return -1, fmt.Errorf("make the cache of virtual machines: %w", err)
@@ -88,6 +94,12 @@ func Boot(ctx context.Context, run Run, log io.Writer) (exit int, err error) {
 	if err != nil {
 		return -1, err
 	}
+	var artifacts string
+	if run.Artifacts {
+		if artifacts, err = packArtifacts(ctx, cache, log); err != nil {
+			return -1, err
+		}
+	}
 	// Below the lock nobody else runs, so that what an earlier run that was
 	// killed has left can be swept away.
 	work := filepath.Join(cache, "run")
@@ -98,7 +110,7 @@ func Boot(ctx context.Context, run Run, log io.Writer) (exit int, err error) {
 		return -1, fmt.Errorf("make a directory for this run: %w", err)
 	}
 	defer os.RemoveAll(work)
-	return image.boot(ctx, work, run)
+	return image.boot(ctx, work, artifacts, run)
 }
 
 // lock takes an exclusive lock that dies with this process.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -95,11 +96,93 @@ func TestKernel(t *testing.T) {
 	dir := t.TempDir()
 	name := compile(t, dir, "./test/vm/guest")
 	bootVM(t, Run{
-		Command: []string{"/host/" + name, "-test.v", "-test.run", "^TestKernel", "-test.timeout", "8m"},
+		Command: []string{"/host/" + name, "-test.v", "-test.run", "^Test(Kernel|Trace)", "-test.timeout", "8m"},
 		Env:     []string{"ZDL_TEST_IN_GUEST=1"},
 		Shares:  []Share{{dir, "/host"}},
 		Timeout: 10 * time.Minute,
 	})
+}
+
+// TestSmoke boots a lab of the profile small in the machine.
+func TestSmoke(t *testing.T) {
+	needVM(t)
+	root := module(t)
+	for _, program := range []string{"zdl", "zdl-init"} {
+		if _, err := os.Stat(filepath.Join(root, "bin", program)); err != nil {
+			t.Fatalf("the lab is not built (run: make build): %v", err)
+		}
+	}
+	dir := t.TempDir()
+	name := compile(t, dir, "./test/vm/guest")
+	bootVM(t, Run{
+		Command:   []string{"/host/test/" + name, "-test.v", "-test.run", "^TestSmoke$", "-test.timeout", "50m"},
+		Env:       []string{"ZDL_TEST_IN_GUEST=1", "PATH=/host/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		Shares:    []Share{{dir, "/host/test"}, {filepath.Join(root, "bin"), "/host/bin"}},
+		Artifacts: true,
+		Timeout:   55 * time.Minute,
+	})
+}
+
+// TestRootTests runs the tests that need root and the kernel, under cgroup v2.
+// ZDL_TEST_VM_ONLY=machine runs those of one package.
+func TestRootTests(t *testing.T) {
+	needVM(t)
+	root := module(t)
+	var files []string
+	if err := filepath.WalkDir(filepath.Join(root, "internal"), func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, "_root_test.go") {
+			files = append(files, path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	standIn(t, dir, root)
+	script := "failed=\n"
+	seen := map[string]bool{}
+	for _, file := range files {
+		pkg, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if only := os.Getenv("ZDL_TEST_VM_ONLY"); seen[pkg] || only != "" && filepath.Base(pkg) != only {
+			continue
+		}
+		seen[pkg] = true
+		name := compile(t, dir, "./"+pkg)
+		script += fmt.Sprintf("cd /host/src/%s && echo '=== %s' && /host/test/%s -test.v -test.timeout 20m || failed=\"$failed %s\"\n", pkg, pkg, name, pkg)
+	}
+	script += `[ -z "$failed" ] || { echo "failed:$failed"; exit 1; }`
+	bootVM(t, Run{
+		Command: []string{"sh", "-c", script},
+		Env:     []string{"ZDL_TEST_ROOT=1", "TMPDIR=/var/tmp", "PATH=/usr/sbin:/usr/bin:/host/test/stand-in"},
+		Shares:  []Share{{dir, "/host/test"}, {root, "/host/src"}},
+		Timeout: 40 * time.Minute,
+	})
+}
+
+// standIn puts a program named go into dir for tests that build the node's
+// init themselves: the guest has no toolchain, so it hands out what the host has
+// built.
+func standIn(t *testing.T, dir, root string) {
+	t.Helper()
+	dir = filepath.Join(dir, "stand-in")
+	cmd := exec.CommandContext(interrupted, "go", "build", "-o", dir+"/", "./cmd/zdl-init")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build zdl-init for the guest: %v\n%s", err, out)
+	}
+	const script = `#!/bin/sh
+for arg; do
+	[ "$last" = -o ] && target=$arg
+	last=$arg
+done
+exec cp "${0%/*}/${last##*/}" "$target"
+`
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestExitCodeComesBack covers the ways in which a guest can end.

@@ -22,6 +22,7 @@ func main() {
 	flag.IntVar(&run.Memory, "memory", vm.DefaultMemory, "memory in MiB")
 	flag.IntVar(&run.CPUs, "cpus", vm.DefaultCPUs, "processors")
 	flag.StringVar(&run.Accel, "accel", "tcg", "tcg or kvm")
+	flag.BoolVar(&run.Artifacts, "artifacts", false, "mount what zdl build made at /var/cache/zdl")
 	flag.Func("env", "KEY=VALUE for the command, may be repeated", func(s string) error {
 		run.Env = append(run.Env, s)
 		return nil

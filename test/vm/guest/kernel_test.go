@@ -95,17 +95,17 @@ func TestKernelDelaysPackets(t *testing.T) {
 		ip link add eth0 netns a type veth peer name eth0 netns b
 		ip -n a addr add 198.18.0.1/24 dev eth0; ip -n a link set eth0 up
 		ip -n b addr add 198.18.0.2/24 dev eth0; ip -n b link set eth0 up`)
-	before := roundTrip(t, "a", "198.18.0.2")
+	before := roundTrip(t, "/run/netns/a", "198.18.0.2")
 	sh(t, "tc -n a qdisc add dev eth0 root netem delay 100ms")
-	if after := roundTrip(t, "a", "198.18.0.2"); after < 100 || after > before+200 {
+	if after := roundTrip(t, "/run/netns/a", "198.18.0.2"); after < 100 || after > before+200 {
 		t.Errorf("the fastest of ten round trips took %.1f ms with 100 ms of delay, %.1f ms without", after, before)
 	}
 }
 
-// roundTrip is the fastest of ten pings from a namespace, in milliseconds.
-func roundTrip(t *testing.T, ns, addr string) float64 {
+// roundTrip is the fastest of ten pings from a network namespace, in milliseconds.
+func roundTrip(t *testing.T, netns, addr string) float64 {
 	t.Helper()
-	out := sh(t, "ip netns exec "+ns+" ping -q -i 0.2 -c 10 -W 5 "+addr)
+	out := sh(t, "nsenter --net="+netns+" ping -q -i 0.2 -c 10 -W 5 "+addr)
 	match := regexp.MustCompile(`= ([0-9.]+)/`).FindStringSubmatch(out)
 	if match == nil {
 		t.Fatalf("ping printed no round trip:\n%s", out)

@@ -22,7 +22,8 @@ import (
 type order struct {
 	Command []string
 	Env     []string
-	Mounts  []struct{ Tag, Target string }
+	Mounts  []struct{ Source, Target string } // 9p shares
+	Disks   []struct{ Source, Target string } // ext4
 }
 
 func main() {
@@ -67,7 +68,7 @@ func run() (code int, err error) {
 		return 0, err
 	}
 	plainConsole()
-	fmt.Printf("guest: ready after %.1f s of user space: %s\n", time.Since(booted).Seconds(), strings.Join(o.Command, " "))
+	fmt.Printf("guest: ready after %.1f s of user space, starting %s\n", time.Since(booted).Seconds(), o.Command[0])
 	return command(o)
 }
 
@@ -153,7 +154,10 @@ func mountAll(o order) error {
 		{"mqueue", "/dev/mqueue", "mqueue", guarded, ""},
 	}
 	for _, m := range o.Mounts {
-		mounts = append(mounts, mount{m.Tag, m.Target, "9p", unix.MS_RDONLY, "trans=virtio,version=9p2000.L,msize=524288,cache=loose"})
+		mounts = append(mounts, mount{m.Source, m.Target, "9p", unix.MS_RDONLY, "trans=virtio,version=9p2000.L,msize=524288,cache=loose"})
+	}
+	for _, d := range o.Disks {
+		mounts = append(mounts, mount{d.Source, d.Target, "ext4", unix.MS_RDONLY | unix.MS_NOATIME, ""})
 	}
 	for _, m := range mounts {
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
