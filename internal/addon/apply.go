@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 )
@@ -33,9 +34,9 @@ const (
 )
 
 // Apply makes the cluster hold the objects, namespaces first and workloads last.
-// An object that is not there is created. One that is there is left alone if it
-// was made from the same manifest, whatever users changed in it since;
-// otherwise the new manifest is applied over it (server-side, by force).
+// An object that is there and was made from the same manifest is left alone,
+// whatever users changed in it since. Every other one is applied, server-side
+// and by force.
 //
 // While the API server starts or fails over, Apply goes on trying until ctx
 // ends. An object that the API server rejects ends it at once. The error names
@@ -83,7 +84,7 @@ func applyOne(ctx context.Context, client dynamic.Interface, o *unstructured.Uns
 	resource := resourceOf(client, o)
 	var reason error // why it did not work so far
 	for {
-		err := createOrUpdate(ctx, resource, o)
+		err := ensure(ctx, resource, o)
 		if err == nil || !temporary(err) {
 			return err
 		}
@@ -110,19 +111,14 @@ func resourceOf(client dynamic.Interface, o *unstructured.Unstructured) dynamic.
 	return r
 }
 
-// createOrUpdate creates, because nearly always nothing is there: for the API
-// server that is a third of the work of a server-side apply.
-func createOrUpdate(ctx context.Context, resource dynamic.ResourceInterface, o *unstructured.Unstructured) error {
-	_, err := resource.Create(ctx, o, metav1.CreateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
-	// A Service with a fixed address answers "already allocated" (422) instead.
-	if err == nil || !apierrors.IsAlreadyExists(err) && !apierrors.IsInvalid(err) {
-		return err
-	}
-	rejected := err
+// ensure looks first, in order not to undo what users changed. A server-side
+// apply costs the API server no more than a create (90 ms of CPU for 63 objects
+// either way, measured on v1.36.3), and when a field leaves the manifest, the
+// next version's apply removes it.
+func ensure(ctx context.Context, resource dynamic.ResourceInterface, o *unstructured.Unstructured) error {
 	existing, err := resource.Get(ctx, o.GetName(), metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err) && apierrors.IsInvalid(rejected):
-		return rejected
+	case apierrors.IsNotFound(err):
 	case err != nil:
 		return err
 	case existing.GetAnnotations()[manifestHash] == o.GetAnnotations()[manifestHash]:
@@ -133,7 +129,7 @@ func createOrUpdate(ctx context.Context, resource dynamic.ResourceInterface, o *
 		return err
 	}
 	force := true
-	_, err = resource.Patch(ctx, o.GetName(), "application/apply-patch+yaml", body,
+	_, err = resource.Patch(ctx, o.GetName(), types.ApplyPatchType, body,
 		metav1.PatchOptions{FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
 	return err
 }
@@ -163,6 +159,8 @@ func temporary(err error) bool {
 		return true // no answer from an API server
 	}
 	switch code := status.Status().Code; {
+	case code == 500 && strings.Contains(err.Error(), "failed to create typed patch object"):
+		return false // a field that does not exist; should be 400
 	case code >= 500, code == 429, code == 409, code == 408:
 		return true
 	case code == 404: // the namespace, or the resource, is being made by the API server

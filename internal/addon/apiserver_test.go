@@ -1,0 +1,104 @@
+package addon
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// startAPIServer starts etcd and kube-apiserver, nothing else of a cluster, on
+// loopback, and returns at once: the API server is not ready yet. It needs no
+// privileges, only the two programs in the directory ZDL_TEST_BIN.
+func startAPIServer(t *testing.T) *rest.Config {
+	t.Helper()
+	bin := os.Getenv("ZDL_TEST_BIN")
+	if bin == "" {
+		t.Skip("set ZDL_TEST_BIN to the directory with the lab's etcd and kube-apiserver")
+	}
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	saKey := write("sa.key", string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})))
+	tokens := write("tokens.csv", "secret-of-this-test,admin,1,system:masters\n")
+
+	ports := freePorts(t, 3)
+	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	peer := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	run(t, filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
+		"--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	run(t, filepath.Join(bin, "kube-apiserver"),
+		"--etcd-servers="+etcd, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
+		"--cert-dir="+filepath.Join(dir, "certs"), "--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=198.18.128.0/20", "--authorization-mode=Node,RBAC", "--allow-privileged", "--token-auth-file="+tokens,
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-signing-key-file="+saKey, "--service-account-key-file="+saKey)
+	return &rest.Config{
+		Host:            fmt.Sprintf("https://127.0.0.1:%d", ports[2]),
+		BearerToken:     "secret-of-this-test",
+		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+	}
+}
+
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// run starts a program that ends with the test; its output is shown if that failed.
+func run(t *testing.T, argv ...string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var output bytes.Buffer
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s, its last words:\n%s", argv[0], output.Bytes()[max(0, output.Len()-4096):])
+		}
+	})
+}
