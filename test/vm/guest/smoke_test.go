@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -40,6 +41,10 @@ func TestSmoke(t *testing.T) {
 			diagnose(t)
 		}
 	})
+	var up struct {
+		Users         string // URL of the service
+		Serving, Took time.Duration
+	}
 	step := func(name string, do func(t *testing.T)) {
 		t.Helper()
 		start := time.Now()
@@ -52,9 +57,10 @@ func TestSmoke(t *testing.T) {
 		t.Log(zdl(t, patience, "doctor"))
 	})
 	step("up", func(t *testing.T) {
-		t.Log(zdl(t, bootPatience, "up", "--profile", "small", "--name", labName))
+		decode(t, zdl(t, bootPatience, "up", "--profile", "small", "--name", labName, "-o", "json"), &up)
+		t.Logf("serving after %v, took %v", up.Serving.Round(time.Second), up.Took.Round(time.Second))
 	})
-	step("a pod answers the users", podAnswers)
+	step("a pod answers the users", func(t *testing.T) { podAnswers(t, up.Users) })
 	step("a memory limit kills", memoryLimitKills)
 	step("a link is slow with netem", linkIsSlow)
 	step("a node loses power and returns", powerCut)
@@ -72,7 +78,7 @@ func TestSmoke(t *testing.T) {
 
 // podAnswers asks as a user does: from the machine outside, through the virtual
 // IP, and through the forward on the host's loopback.
-func podAnswers(t *testing.T) {
+func podAnswers(t *testing.T, users string) {
 	wait(t, patience, "the users' virtual IP answers", func() error {
 		out, err := run(t, time.Minute, "nsenter", "--net="+filepath.Join(runDir, "netns", "outside"),
 			"busybox", "wget", "-q", "-O", "-", "-T", "20", "http://"+usersVIP+"/")
@@ -81,25 +87,19 @@ func podAnswers(t *testing.T) {
 		}
 		return err
 	})
-	var status struct {
-		Users string `json:"users"`
-	}
-	decode(t, zdl(t, patience, "status", "--name", labName, "-o", "json"), &status)
-	if status.Users == "" {
-		t.Fatal("zdl status names no URL of the users' forward")
-	}
 	client := http.Client{Timeout: time.Minute}
-	response, err := client.Get(status.Users)
+	response, err := client.Get(users)
 	if err != nil {
 		t.Fatal(err)
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Errorf("%s answers %s", status.Users, response.Status)
+		t.Errorf("%s answers %s", users, response.Status)
 	}
 }
 
-// memoryLimitKills runs a pod that takes more than it may.
+// memoryLimitKills runs a pod one process of which takes more than it may. With
+// cgroup v2 the kubelet sets memory.oom.group, so that all of it must go.
 func memoryLimitKills(t *testing.T) {
 	image := strings.TrimSpace(kubectl(t, "get", "nodes", "-o",
 		`jsonpath={range .items[*].status.images[*].names[*]}{@}{"\n"}{end}`))
@@ -115,7 +115,7 @@ func memoryLimitKills(t *testing.T) {
 	manifest := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hog"}, "spec": {
 		"restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
 		"containers": [{"name": "hog", "image": %q, "imagePullPolicy": "Never",
-			"command": ["/bin/sh", "-c", "tail /dev/zero & wait; sleep 600"],
+			"command": ["/bin/sh", "-c", "dd if=/dev/zero of=/dev/null bs=256M & wait; sleep 600"],
 			"resources": {"limits": {"memory": "48Mi"}}}]}}`, toolbox)
 	path := filepath.Join(t.TempDir(), "hog.json")
 	if err := os.WriteFile(path, []byte(manifest), 0o644); err != nil {
@@ -155,8 +155,8 @@ func powerCut(t *testing.T) {
 		return kubectl(t, "get", "node", worker, "-o", "jsonpath={.status.nodeInfo."+field+"}")
 	}
 	boot, machine, uid := facts("bootID"), facts("machineID"), kubectl(t, "get", "node", worker, "-o", "jsonpath={.metadata.uid}")
-	zdl(t, patience, "node", "power-off", worker, "--name", labName)
-	zdl(t, patience, "node", "power-on", worker, "--name", labName)
+	zdl(t, patience, "node", "power-off", "--name", labName, worker)
+	zdl(t, patience, "node", "power-on", "--name", labName, worker)
 	wait(t, patience, worker+" is Ready again", func() error {
 		if facts("bootID") == boot {
 			return fmt.Errorf("its kubelet has not reported since it was switched on")
@@ -214,6 +214,9 @@ func run(t *testing.T, limit time.Duration, program string, args ...string) (str
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if args[0] == "up" || args[0] == "down" { // they take minutes and tell how far they are
+		cmd.Stderr = io.MultiWriter(&stderr, os.Stdout)
+	}
 	// The daemon that up leaves behind may keep the pipes.
 	cmd.WaitDelay = 2 * time.Second
 	if err := cmd.Run(); err != nil {
@@ -261,8 +264,8 @@ func diagnose(t *testing.T) {
 		"zdl kubectl --name " + labName + " -- get nodes,pods -A -o wide",
 		"ps -eo pid,ppid,stat,time,args --forest",
 		"tail -n 60 " + stateDir + "/" + labName + "/*.log",
-		`for m in ` + runDir + `/machines/*; do m=$(basename $m); echo "== $m"; zdl shell $m --name ` + labName +
-			` -- sh -c 'tail -n 25 /var/log/*.log /var/log/pods/*/*/*.log'; done`,
+		`for m in ` + runDir + `/machines/*; do m=$(basename $m); echo "== $m"; zdl shell --name ` + labName +
+			` $m -- sh -c 'tail -n 25 /var/log/*.log /var/log/pods/*/*/*.log'; done`,
 		"find /sys/fs/cgroup/ -maxdepth 6 -name cgroup.subtree_control | grep zdl | while read f; do echo $f: $(cat $f); done",
 		"dmesg | tail -n 30; free -m; df -h /",
 	} {
