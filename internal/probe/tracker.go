@@ -1,0 +1,150 @@
+package probe
+
+import "strconv"
+
+// Tracker finds outages in a stream of slots. It is pure: no clock, no I/O.
+// Slots may come in any order of completion; they are judged in the order of
+// their Seq, each as soon as all before it are known.
+type Tracker struct {
+	next    int64          // Seq that is judged next
+	waiting map[int64]Slot // completed ahead of their turn
+
+	haveOK  bool
+	lastOK  Slot    // last success before the present moment
+	current *Outage // open outage
+	from    float64 // moment from which the present stretch of known failure counts
+	broken  bool    // a slot was missed since the last failure
+	ids     int
+}
+
+// Event is a step in the life of an outage: its first failure, its second, which
+// shows that it is no single lost request, and its end.
+type Event struct {
+	Outage Outage
+	Closed bool
+}
+
+// Add takes one completed slot and returns the events it causes, mostly none.
+// A Seq that was judged before is ignored.
+func (t *Tracker) Add(s Slot) []Event {
+	if s.Seq < t.next {
+		return nil
+	}
+	if s.Seq > t.next {
+		if t.waiting == nil {
+			t.waiting = map[int64]Slot{}
+		}
+		t.waiting[s.Seq] = s
+		return nil
+	}
+	var out []Event
+	for {
+		t.next++
+		out = append(out, t.judge(s)...)
+		var ok bool
+		if s, ok = t.waiting[t.next]; !ok {
+			return out
+		}
+		delete(t.waiting, t.next)
+	}
+}
+
+// Waiting is the number of slots that wait for an earlier one.
+func (t *Tracker) Waiting() int { return len(t.waiting) }
+
+// Current is a copy of the open outage, or nil.
+func (t *Tracker) Current() *Outage {
+	if t.current == nil {
+		return nil
+	}
+	o := t.current.clone()
+	return &o
+}
+
+func (t *Tracker) judge(s Slot) []Event {
+	switch {
+	case s.Class == Missed:
+		if t.current != nil {
+			t.current.Missed++
+			t.broken = true
+		}
+	case s.Class.Failed():
+		return t.failed(s)
+	default:
+		return t.succeeded(s)
+	}
+	return nil
+}
+
+func (t *Tracker) failed(s Slot) []Event {
+	var out []Event
+	if t.current == nil {
+		t.ids++
+		t.current = &Outage{ID: t.ids, Open: true, First: s.Start, Before: s.Start, ByClass: map[string]int{}}
+		if t.haveOK {
+			t.current.Before = t.lastOK.Start
+		} else {
+			t.current.Unbounded = true
+		}
+		t.from, t.broken = failedSince(s), false
+	}
+	o := t.current
+	if t.broken {
+		t.from, t.broken = failedSince(s), false
+	}
+	if until := failedUntil(s); until > t.from {
+		o.LowerMS += until - t.from
+		t.from = until
+	}
+	o.Last = max(o.Last, s.Start)
+	o.Failed++
+	o.ByClass[label(s)]++
+	if s.Late {
+		o.Late++
+	}
+	if o.Failed <= 2 {
+		out = append(out, Event{Outage: o.clone()})
+	}
+	return out
+}
+
+func (t *Tracker) succeeded(s Slot) []Event {
+	var out []Event
+	if o := t.current; o != nil {
+		o.Open, o.After = false, s.End
+		o.UpperMS = max(s.End-o.Before, o.LowerMS)
+		out = append(out, Event{Outage: o.clone(), Closed: true})
+		t.current = nil
+	}
+	t.haveOK, t.lastOK = true, s
+	return out
+}
+
+// failedSince is the earliest moment at which the service surely failed s.
+func failedSince(s Slot) float64 {
+	if s.Class.answered() {
+		return s.End
+	}
+	return s.Start
+}
+
+// failedUntil is the latest moment at which the service was surely failing when
+// s is the last failure. It is its start, whatever its class: a request may have
+// been lost at its very beginning.
+func failedUntil(s Slot) float64 { return s.Start }
+
+func label(s Slot) string {
+	if s.Class == ServerError && s.Status != 0 {
+		return strconv.Itoa(s.Status)
+	}
+	return string(s.Class)
+}
+
+func (o *Outage) clone() Outage {
+	c := *o
+	c.ByClass = make(map[string]int, len(o.ByClass))
+	for k, v := range o.ByClass {
+		c.ByClass[k] = v
+	}
+	return c
+}

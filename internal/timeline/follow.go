@@ -1,0 +1,162 @@
+package timeline
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"zdl/internal/cluster"
+	"zdl/internal/probe"
+)
+
+// Prober is what the timeline reads of a probe.Prober.
+type Prober interface {
+	Outages(after int) []probe.Outage
+	Changed() <-chan struct{}
+}
+
+// Follow records the changes of the cluster and the outages that the prober
+// measures, until ctx ends. Either may be nil.
+func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
+	var before cluster.Snapshot
+	var clusterChanged, probeChanged <-chan struct{}
+	out := outages{log: l}
+	var flush <-chan time.Time
+	if c != nil {
+		clusterChanged = c.Changed()
+		before = c.Snapshot()
+	}
+	if p != nil {
+		probeChanged = p.Changed()
+		flush = out.read(p)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-clusterChanged:
+			clusterChanged = c.Changed()
+			now := c.Snapshot()
+			for _, ch := range cluster.Diff(&before, &now) {
+				l.Add(string(ch.Kind), ch.Subject, ch.Text, changeFields(ch))
+			}
+			before = now
+		case <-probeChanged:
+			probeChanged = p.Changed()
+			if f := out.read(p); f != nil {
+				flush = f
+			}
+		case <-flush:
+			flush = nil
+			out.flush()
+		}
+	}
+}
+
+func changeFields(ch cluster.Change) map[string]string {
+	f := map[string]string{}
+	if ch.Node != "" {
+		f["node"] = ch.Node
+	}
+	if ch.Target {
+		f["target"] = "true"
+	}
+	if len(f) == 0 {
+		return nil
+	}
+	return f
+}
+
+// outages turns the prober's outages into entries. Runs of a single failed
+// request, of which a half-broken service makes dozens a second, are summed up
+// once a second.
+type outages struct {
+	log     *Log
+	closed  int // highest ID that is done with
+	told    int // ID of the open outage that was announced
+	singles int
+	classes map[string]int
+}
+
+// worthEntry is the number of failed requests from which an outage has entries
+// of its own.
+const worthEntry = 2
+
+// read records what is new; a non-nil result asks to be flushed at that time.
+func (o *outages) read(p Prober) <-chan time.Time {
+	before := o.singles
+	for _, out := range p.Outages(o.closed) {
+		fields := map[string]string{"outage": strconv.Itoa(out.ID)}
+		if out.Open {
+			if out.ID != o.told && out.Failed >= worthEntry {
+				o.told = out.ID
+				o.log.Add(KindOutageBegan, "service", "Users' requests fail: "+Classes(out.ByClass), fields)
+			}
+			continue
+		}
+		o.closed = out.ID
+		if out.Failed < worthEntry {
+			o.single(out)
+			continue
+		}
+		fields["lowerMs"], fields["upperMs"] = fmt.Sprintf("%.1f", out.LowerMS), fmt.Sprintf("%.1f", out.UpperMS)
+		fields["failed"] = strconv.Itoa(out.Failed)
+		o.log.Add(KindOutageEnded, "service", Describe(out), fields)
+	}
+	if before == 0 && o.singles > 0 {
+		return time.After(time.Second)
+	}
+	return nil
+}
+
+func (o *outages) single(out probe.Outage) {
+	if o.classes == nil {
+		o.classes = map[string]int{}
+	}
+	o.singles += out.Failed
+	for k, v := range out.ByClass {
+		o.classes[k] += v
+	}
+}
+
+func (o *outages) flush() {
+	if o.singles == 0 {
+		return
+	}
+	text := fmt.Sprintf("%d requests failed one by one, between others that succeeded: %s", o.singles, Classes(o.classes))
+	if o.singles == 1 {
+		text = "One request failed between others that succeeded: " + Classes(o.classes)
+	}
+	o.log.Add(KindErrors, "service", text, map[string]string{"failed": strconv.Itoa(o.singles)})
+	o.singles, o.classes = 0, nil
+}
+
+// Describe says in one sentence how long an ended outage was.
+func Describe(o probe.Outage) string {
+	length := fmt.Sprintf("between %.0f and %.0f ms", o.LowerMS, o.UpperMS)
+	if o.Unbounded {
+		length = fmt.Sprintf("at least %.0f ms (nothing was measured before it)", o.LowerMS)
+	}
+	return fmt.Sprintf("The service was down for %s; %d requests failed: %s", length, o.Failed, Classes(o.ByClass))
+}
+
+// Classes lists failure classes by count, as in "503 × 120, timeout × 2".
+func Classes(m map[string]int) string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool {
+		if m[keys[i]] != m[keys[j]] {
+			return m[keys[i]] > m[keys[j]]
+		}
+		return keys[i] < keys[j]
+	})
+	for i, k := range keys {
+		keys[i] = fmt.Sprintf("%s × %d", k, m[k])
+	}
+	return strings.Join(keys, ", ")
+}

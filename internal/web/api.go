@@ -1,0 +1,103 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"zdl/internal/cluster"
+	"zdl/internal/probe"
+)
+
+// Error is the body of every answer that is not a success.
+type Error struct {
+	Message string `json:"error"` // one sentence
+	Hint    string `json:"hint"`  // what to try
+}
+
+// Status is the answer to GET /status.
+type Status struct {
+	Name      string               `json:"name"`
+	Service   probe.Summary        `json:"service"`
+	Target    cluster.Target       `json:"target"`
+	Nodes     NodeCount            `json:"nodes"`
+	Leaders   []cluster.Leader     `json:"leaders"`
+	View      View                 `json:"view"`
+	Outages   int                  `json:"outages"` // of two or more failed requests, of those kept
+	Abilities []cluster.Capability `json:"abilities"`
+	Lab       any                  `json:"lab,omitempty"` // what the lab says about itself
+}
+
+// NodeCount counts nodes.
+type NodeCount struct {
+	Total int `json:"total"`
+	Ready int `json:"ready"`
+}
+
+// View says how much the view of the cluster can be trusted.
+type View struct {
+	Synced  bool   `json:"synced"`
+	Stale   bool   `json:"stale"`
+	AgeMS   int64  `json:"ageMs"`
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// ProbeReply is the answer to GET /probe.
+type ProbeReply struct {
+	probe.Summary
+	Lanes []probe.Summary `json:"lanes"` // further lanes
+}
+
+// HitRequest is the body of POST /hit.
+type HitRequest struct {
+	Pod     string `json:"pod"`     // name or UID of a pod of the target
+	Visitor string `json:"visitor"` // a name to be shown, at most 24 characters
+}
+
+// AttackRequest is the body of POST /attack.
+type AttackRequest struct {
+	Kind   string `json:"kind"`   // pod-kill
+	Target string `json:"target"` // namespace/name, or "any" for the oldest ready pod of the target
+	// GraceSeconds is what the pod gets to stop, 0 (default) to 3600; -1 leaves
+	// the pod its own.
+	GraceSeconds int `json:"graceSeconds"`
+}
+
+// AttackReply says what was done.
+type AttackReply struct {
+	Kind   string  `json:"kind"`
+	Target string  `json:"target"` // namespace/name
+	UID    string  `json:"uid"`
+	Node   string  `json:"node"`
+	TookMS float64 `json:"tookMs"` // until the API server confirmed
+}
+
+// PowerRequest is the body of POST /nodes/{name}/power.
+type PowerRequest struct {
+	On *bool `json:"on"` // required
+}
+
+// PowerReply says what was done.
+type PowerReply struct {
+	Node   string  `json:"node"`
+	On     bool    `json:"on"`
+	TookMS float64 `json:"tookMs"` // off: until every process was gone; on: until it is booting
+}
+
+func reply(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, "The answer could not be written: "+err.Error()+".", "Please report this.")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(append(body, '\n'))
+}
+
+func fail(w http.ResponseWriter, status int, message, hint string) {
+	body, _ := json.Marshal(Error{message, hint}) // two strings always marshal
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
+}

@@ -1,0 +1,233 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"zdl/internal/arena"
+	"zdl/internal/cluster"
+	"zdl/internal/probe"
+	"zdl/internal/timeline"
+)
+
+// fakeCluster stands in for Kubernetes in unit tests: it deletes pods, replaces
+// each after a while, and serves the target for as long as a pod is ready.
+type fakeCluster struct {
+	readyAfter time.Duration
+
+	mu      sync.Mutex
+	snap    cluster.Snapshot
+	wake    chan struct{}
+	serial  int
+	deleted []string // UIDs
+	refuse  error    // what DeletePod answers
+	closed  bool
+}
+
+func newFakeCluster(readyAfter time.Duration) *fakeCluster {
+	c := &fakeCluster{readyAfter: readyAfter, wake: make(chan struct{})}
+	s := &c.snap
+	s.Synced, s.Version = true, 1
+	s.Pending, s.System = []cluster.Pod{}, []cluster.Pod{}
+	for i, zone := range []string{"zone-a", "zone-b", "zone-c"} {
+		plane, worker := fmt.Sprintf("cp-%d", i+1), fmt.Sprintf("worker-%d", i+1)
+		s.Zones = append(s.Zones, cluster.Zone{Name: zone, Nodes: []cluster.Node{
+			{Name: plane, Zone: zone, Roles: []string{"control-plane"}, ControlPlane: true, Ready: true, Power: cluster.PowerOn, Address: fmt.Sprintf("198.18.%d.11", i+1), Version: "v1.36.3", Pods: []cluster.Pod{}},
+			{Name: worker, Zone: zone, Roles: []string{}, Ready: true, Power: cluster.PowerOn, Address: fmt.Sprintf("198.18.%d.12", i+1), Version: "v1.36.3", Pods: []cluster.Pod{c.pod(worker, true)}},
+		}})
+		for _, app := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"} {
+			s.System = append(s.System, cluster.Pod{Namespace: "kube-system", Name: app + "-" + plane, App: app, Node: plane, Phase: "Running", Ready: true})
+		}
+		for _, app := range []string{"kube-proxy", "skipper-ingress", "kube-network-policies"} {
+			s.System = append(s.System, cluster.Pod{Namespace: "kube-system", Name: app + "-" + worker, UID: app + worker, App: app, Node: worker, Phase: "Running", Ready: true})
+		}
+	}
+	s.Leaders = []cluster.Leader{{Component: "kube-scheduler", Holder: "cp-1"}, {Component: "kube-controller-manager", Holder: "cp-2"}}
+	s.Machines = []cluster.Machine{{Name: "lb-1", Kind: "edge", Power: cluster.PowerOn, Holds: []string{"127.0.0.1"}}, {Name: "lb-2", Kind: "edge", Power: cluster.PowerOn}}
+	s.Target = cluster.Target{Namespace: "web", Service: "web", Selector: "app=web", Desired: 3}
+	c.settle()
+	return c
+}
+
+func (c *fakeCluster) pod(node string, ready bool) cluster.Pod {
+	c.serial++
+	return cluster.Pod{Namespace: "web", Name: fmt.Sprintf("web-6f7d9c4b5-%05d", c.serial), UID: fmt.Sprintf("uid-%d", c.serial), App: "web",
+		Node: node, Phase: "Running", Ready: ready, Created: time.Now()}
+}
+
+// settle works out endpoints and counts; the caller holds the lock.
+func (c *fakeCluster) settle() {
+	c.snap.Endpoints, c.snap.Target.Ready = []cluster.Endpoint{}, 0
+	for _, p := range c.snap.TargetPods() {
+		c.snap.Endpoints = append(c.snap.Endpoints, cluster.Endpoint{Pod: p.Name, Ready: p.Ready})
+		if p.Ready {
+			c.snap.Target.Ready++
+		}
+	}
+	c.snap.Version++
+	close(c.wake)
+	c.wake = make(chan struct{})
+}
+
+func (c *fakeCluster) change(f func(*cluster.Snapshot)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.snap)
+	c.settle()
+}
+
+func (c *fakeCluster) Snapshot() cluster.Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.snap
+	s.Zones = nil
+	for _, z := range c.snap.Zones {
+		nodes := append([]cluster.Node{}, z.Nodes...)
+		for i := range nodes {
+			nodes[i].Pods = append([]cluster.Pod{}, nodes[i].Pods...)
+		}
+		s.Zones = append(s.Zones, cluster.Zone{Name: z.Name, Nodes: nodes})
+	}
+	return s
+}
+
+func (c *fakeCluster) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wake
+}
+
+func (c *fakeCluster) DeletePod(_ context.Context, _, name, uid string, _ time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuse != nil {
+		return c.refuse
+	}
+	for i := range c.snap.Zones {
+		for j := range c.snap.Zones[i].Nodes {
+			n := &c.snap.Zones[i].Nodes[j]
+			for k := range n.Pods {
+				if n.Pods[k].UID != uid {
+					continue
+				}
+				n.Pods = append(append([]cluster.Pod{}, n.Pods[:k]...), n.Pods[k+1:]...)
+				c.deleted = append(c.deleted, uid)
+				p := c.pod(n.Name, false)
+				p.Phase, p.Reason = "Pending", "ContainerCreating"
+				n.Pods = append(n.Pods, p)
+				c.settle()
+				time.AfterFunc(c.readyAfter, func() { c.makeReady(p.UID) })
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("delete pod %s: %w", name, cluster.ErrGone)
+}
+
+func (c *fakeCluster) makeReady(uid string) {
+	c.change(func(s *cluster.Snapshot) {
+		for i := range s.Zones {
+			for j := range s.Zones[i].Nodes {
+				for k := range s.Zones[i].Nodes[j].Pods {
+					if p := &s.Zones[i].Nodes[j].Pods[k]; p.UID == uid {
+						p.Ready, p.Phase, p.Reason = true, "Running", ""
+					}
+				}
+			}
+		}
+	})
+}
+
+func (c *fakeCluster) EvictPod(context.Context, string, string, string) error {
+	return cluster.ErrDisruptionBudget
+}
+
+func (c *fakeCluster) DialUsers(ctx context.Context, network, addr string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, network, addr)
+}
+
+func (c *fakeCluster) Capabilities() []cluster.Capability {
+	return []cluster.Capability{cluster.CapabilityAPI, cluster.CapabilityPower}
+}
+
+// ServeHTTP is the target service: 200 from one of the ready pods, or 503.
+func (c *fakeCluster) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	s := c.Snapshot()
+	var ready []string
+	for _, e := range s.Endpoints {
+		if e.Ready {
+			ready = append(ready, e.Pod)
+		}
+	}
+	if len(ready) == 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("X-Served-By", ready[time.Now().UnixNano()/1000%int64(len(ready))])
+	fmt.Fprintln(w, "hello")
+}
+
+type fakePower struct {
+	mu   sync.Mutex
+	did  []string
+	fail error
+}
+
+func (p *fakePower) switched(word, node string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.did = append(p.did, word+" "+node)
+	return p.fail
+}
+func (p *fakePower) PowerOff(_ context.Context, node string) error { return p.switched("off", node) }
+func (p *fakePower) PowerOn(_ context.Context, node string) error  { return p.switched("on", node) }
+
+// lab is everything behind the handler, running for real except the cluster.
+type lab struct {
+	cluster *fakeCluster
+	power   *fakePower
+	deps    Deps
+	handler http.Handler
+	stop    chan struct{}
+}
+
+func newLab(t *testing.T, readyAfter time.Duration) *lab {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &lab{cluster: newFakeCluster(readyAfter), power: &fakePower{}, stop: make(chan struct{})}
+	service := httptest.NewServer(l.cluster)
+	prober, err := probe.New(probe.Config{URL: service.URL + "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := timeline.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	game := arena.New(l.cluster, prober, log, arena.DefaultRules())
+	var wg sync.WaitGroup
+	wg.Go(func() { prober.Run(ctx) })
+	wg.Go(func() { timeline.Follow(ctx, log, l.cluster, prober) })
+	wg.Go(func() { game.Run(ctx) })
+	t.Cleanup(func() { close(l.stop); cancel(); wg.Wait(); service.Close() })
+	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: game, Timeline: log, Power: l.power, Done: l.stop,
+		Kubeconfig: func() ([]byte, error) { return []byte("kind: Config\n"), nil }}
+	l.handler = Handler(l.deps)
+	until(t, "the arena knows the pods", func() bool { return len(game.State().Pods) == 3 })
+	return l
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 15 s until %s", what)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+// Package web is the lab's HTTP API, its event stream and its page. It reads the
+// engine through the small interfaces of Deps and decides nothing itself.
+//
+//	GET  /                           the page
+//	GET  /api/v1/status              Status
+//	GET  /api/v1/snapshot            cluster.Snapshot
+//	GET  /api/v1/probe               ProbeReply
+//	GET  /api/v1/outages?after=ID    []probe.Outage
+//	GET  /api/v1/arena               arena.State
+//	GET  /api/v1/timeline?since=SEQ&limit=N   []timeline.Entry
+//	GET  /api/v1/events              server-sent events: status, snapshot, probe, arena, timeline
+//	POST /api/v1/hit                 HitRequest → arena.HitResult
+//	POST /api/v1/attack              AttackRequest → AttackReply           (owner)
+//	POST /api/v1/nodes/{name}/power  PowerRequest → PowerReply             (owner)
+//	GET  /api/v1/kubeconfig          YAML                                  (owner)
+//
+// Owner is who comes through the daemon's unix socket, whose file mode says who
+// may: visitors of the page can hit pods and nothing else. Errors are an Error
+// with a fitting status.
+package web
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"net/http"
+
+	"zdl/internal/arena"
+	"zdl/internal/cluster"
+	"zdl/internal/probe"
+	"zdl/internal/timeline"
+)
+
+// Deps is what the handler shows and drives. Cluster, Probe, Arena and Timeline
+// must be set.
+type Deps struct {
+	Name     string // of the lab
+	Cluster  cluster.Cluster
+	Probe    Prober   // the lane that says whether the service is up
+	Lanes    []Prober // further lanes, for the API only
+	Arena    *arena.Arena
+	Timeline *timeline.Log
+
+	// Power switches nodes; nil where machines cannot be switched.
+	Power Power
+	// Status adds what the lab knows about itself to GET /status; nil: nothing.
+	Status func() any
+	// Kubeconfig is the administrator's; nil: none to give.
+	Kubeconfig func() ([]byte, error)
+
+	// Hosts are further names by which this server may be addressed. localhost
+	// and literal IP addresses always may; other names are refused, since a
+	// foreign web site can make any name of its own point here (DNS rebinding).
+	Hosts []string
+	// Done ends all event streams, so that the server can shut down.
+	Done <-chan struct{}
+	Log  *slog.Logger // default: discarded
+}
+
+// Prober is what is shown of a probe.Prober.
+type Prober interface {
+	Summary() probe.Summary
+	Recent(n int64, limit int) ([]probe.Slot, int64)
+	Outages(after int) []probe.Outage
+}
+
+// Power is the power switch of every node.
+type Power interface {
+	PowerOff(ctx context.Context, node string) error
+	PowerOn(ctx context.Context, node string) error
+}
+
+//go:embed ui
+var ui embed.FS
+
+// Handler serves page and API.
+func Handler(d Deps) http.Handler {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &server{Deps: d, hub: newHub(d)}
+	page, err := fs.Sub(ui, "ui")
+	if err != nil {
+		panic(err) // the embedded tree is part of this program
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/status", s.getStatus)
+	mux.HandleFunc("GET /api/v1/snapshot", s.getSnapshot)
+	mux.HandleFunc("GET /api/v1/probe", s.getProbe)
+	mux.HandleFunc("GET /api/v1/outages", s.getOutages)
+	mux.HandleFunc("GET /api/v1/arena", s.getArena)
+	mux.HandleFunc("GET /api/v1/timeline", s.getTimeline)
+	mux.HandleFunc("GET /api/v1/events", s.hub.serve)
+	mux.HandleFunc("POST /api/v1/hit", s.postHit)
+	mux.HandleFunc("POST /api/v1/attack", owner(s.postAttack))
+	mux.HandleFunc("POST /api/v1/nodes/{name}/power", owner(s.postPower))
+	mux.HandleFunc("GET /api/v1/kubeconfig", owner(s.getKubeconfig))
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, "There is no "+r.Method+" "+r.URL.Path+".", "The paths are listed in docs and in the package comment of internal/web.")
+	})
+	mux.Handle("GET /", noCache(http.FileServerFS(page)))
+	return guard(d.Hosts, mux)
+}
+
+type server struct {
+	Deps
+	hub *hub
+}
+
+// noCache makes browsers ask each time: files are small, and a new zdl must not
+// meet an old page.
+func noCache(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
