@@ -1,0 +1,61 @@
+// Package ha holds what must be true of the highly available lab: each test
+// proves one behaviour on a real cluster that all of them share. Tests that
+// break something wait until it is whole again.
+package ha
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"zdl/internal/labfile"
+	"zdl/internal/topology"
+	"zdl/test/harness"
+)
+
+// theLab is shared by the tests of this package. It runs with the fast timings,
+// so that what Kubernetes notices late is noticed within seconds.
+var theLab = harness.New("t-ha")
+
+var (
+	workers       = names(topology.KindWorker)
+	controlPlanes = names(topology.KindControlPlane)
+	loadBalancers = names(topology.KindEdge)
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(m, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		return theLab.Up(ctx, "--profile", "ha", "--timing", "fast")
+	}, func() error {
+		if os.Getenv("ZDL_TEST_KEEP") != "" {
+			return nil // somebody wants to look at it
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_, err := theLab.Down(ctx)
+		return err
+	}))
+}
+
+// lab is the shared lab, healthy.
+func lab(t *testing.T) *harness.Lab {
+	t.Helper()
+	harness.Require(t)
+	theLab.WaitHealthy(t, 2*time.Minute)
+	return theLab
+}
+
+func names(kind topology.Kind) []string {
+	l, err := labfile.Profile("ha")
+	if err != nil {
+		panic(err) // a profile of this program
+	}
+	var out []string
+	for _, m := range topology.New(l).Of(kind) {
+		out = append(out, m.Name)
+	}
+	return out
+}

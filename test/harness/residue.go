@@ -1,0 +1,169 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+)
+
+// Trace is what labs leave on their host as long as they are up: one line per
+// thing, so that two traces can be compared. Of things that others change as
+// well, such as processes, it holds only those that must be a lab's.
+type Trace map[string]bool
+
+// volatile are sysctls that change by themselves, or with the namespaces that
+// others make.
+var volatile = regexp.MustCompile(`^/proc/sys/(fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|quota/)|` +
+	`kernel/(random/|ns_last_pid|pty/nr|sched_domain/|tainted|hung_task_detect_count)|net/netfilter/nf_conntrack_count|` +
+	`net/ipv[46]/(conf|neigh)/|vm/stat_refresh)`)
+
+// Take records what is there now. Files below the roots of the lab's state and
+// run directories belong to the trace.
+func (l *Lab) Take() (Trace, error) {
+	t := Trace{}
+	for _, take := range []func() error{
+		t.processes, t.mounts, t.namespaces, t.cgroups, t.sysctls,
+		func() error { return t.files(l.dirs.State) },
+		func() error { return t.files(l.dirs.Run) },
+		func() error { return t.files("/dev/shm") },
+		func() error { return t.lines("link", "ip", "-o", "-br", "link") },
+		func() error { return t.lines("route", "ip", "route", "show", "table", "all") },
+		func() error { return t.lines("rule", "ip", "rule") },
+		func() error { return t.lines("packet filter", "nft", "list", "ruleset") },
+		func() error {
+			return t.lines("loop device", "losetup", "--noheadings", "--list", "--output", "NAME,BACK-FILE")
+		},
+	} {
+		if err := take(); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// Since lists what is new and what has gone since before, sorted.
+func (t Trace) Since(before Trace) []string {
+	var changes []string
+	for line := range t {
+		if !before[line] {
+			changes = append(changes, "+ "+line)
+		}
+	}
+	for line := range before {
+		if !t[line] {
+			changes = append(changes, "- "+line)
+		}
+	}
+	sort.Strings(changes)
+	return changes
+}
+
+func (t Trace) add(format string, args ...any) { t[fmt.Sprintf(format, args...)] = true }
+
+func (t Trace) lines(what, program string, args ...string) error {
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %v: %w\n%s", program, args, err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		t.add("%s %s", what, strings.TrimSpace(line))
+	}
+	return nil
+}
+
+// processes are those in a control group of a lab, and those that run one of
+// the lab's programs.
+func (t Trace) processes() error {
+	pids, err := allPIDs()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		p, ok := ProcessOf(pid)
+		if !ok {
+			continue
+		}
+		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		name := strings.TrimSuffix(filepath.Base(program), " (deleted)")
+		ours := name == "zdl" || name == "zdl-init" || strings.HasPrefix(program, "/opt/zdl/") || strings.HasPrefix(program, "/var/cache/zdl/")
+		if ours || within(string(groups), "zdl") {
+			t.add("process %s started %s", p, p.Start)
+		}
+	}
+	return nil
+}
+
+func (t Trace) mounts() error {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		t.add("mount %s", strings.Join(strings.Fields(line)[3:], " "))
+	}
+	return nil
+}
+
+// namespaces are the network namespaces that a lab's process is in; those that
+// a mount keeps alive show among the mounts.
+func (t Trace) namespaces() error {
+	pids, err := allPIDs()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		if within(string(groups), "zdl") {
+			if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil {
+				t.add("namespace %s", ns)
+			}
+		}
+	}
+	return nil
+}
+
+func (t Trace) cgroups() error {
+	return filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && e.IsDir() && strings.Contains(path+"/", "/zdl/") {
+			t.add("cgroup %s", path)
+		}
+		return err
+	})
+}
+
+func (t Trace) files(root string) error {
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			t.add("file %s", path)
+		}
+		return err
+	})
+}
+
+func (t Trace) sysctls() error {
+	return filepath.WalkDir("/proc/sys", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || volatile.MatchString(path) {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		}
+		if value, err := os.ReadFile(path); err == nil { // some can only be written
+			t.add("sysctl %s = %s", path, strings.TrimSpace(string(value)))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,41 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Until asks ok again and again until it is content, and otherwise returns an
+// error with what it said last.
+func Until(ctx context.Context, what string, limit time.Duration, ok func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	var last error
+	for {
+		err := ok(ctx)
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err // what is said once the time is over is only about that
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not within %s: %s; last: %w", limit, what, last)
+		case <-ticker.C:
+		}
+	}
+}
+
+// Eventually waits until ok is content, and fails the test with what it said
+// last.
+func Eventually(t testing.TB, what string, limit time.Duration, ok func(context.Context) error) {
+	t.Helper()
+	if err := Until(t.Context(), what, limit, ok); err != nil {
+		t.Fatal(err)
+	}
+}
