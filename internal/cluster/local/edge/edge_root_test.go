@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -171,13 +172,56 @@ func TestTheVirtualIPsMoveWhenALoadBalancerLosesPower(t *testing.T) {
 	}
 }
 
-func TestTheVirtualIPsMoveWhenHAProxyStaysDead(t *testing.T) {
+func TestTheVirtualIPsMoveWhenHAProxyStaysAway(t *testing.T) {
+	for _, c := range []struct {
+		how  string
+		end  func(*rig, string)
+		want time.Duration
+	}{
+		{"died for good", func(r *rig, name string) { r.kill(name) }, 4 * time.Second},
+		{"hangs", func(r *rig, name string) { r.runs[name].Process.Signal(syscall.SIGSTOP) }, 6 * time.Second},
+	} {
+		t.Run(c.how, func(t *testing.T) {
+			r := newRig(t, "ha")
+			lb := r.holder(topology.KindEdge, topology.UserVIP.String())
+			took := r.outage(func() { c.end(r, lb+"/haproxy") })
+			t.Logf("HAProxy on %s %s, users were without service for %v", lb, c.how, took)
+			if took > c.want {
+				t.Errorf("takeover took %v, want less than %v", took, c.want)
+			}
+			if now := r.holder(topology.KindEdge, topology.UserVIP.String()); now == lb {
+				t.Errorf("%s has the virtual IP still", lb)
+			}
+		})
+	}
+}
+
+// kill -9 of keepalived leaves the addresses where they are, and the other load
+// balancer takes them too. The machine's init starts it again.
+func TestARestartedKeepalivedGivesUpWhatItHad(t *testing.T) {
 	r := newRig(t, "ha")
-	lb := r.holder(topology.KindEdge, topology.UserVIP.String())
-	took := r.outage(func() { r.kill(lb + "/haproxy") })
-	t.Logf("HAProxy on %s died for good, users were without service for %v", lb, took)
-	if took > 4*time.Second {
-		t.Errorf("takeover took %v, want less than 4 s", took)
+	vip := topology.UserVIP.String()
+	lb := r.topo.Machine(r.holder(topology.KindEdge, vip))
+	begin := time.Now()
+	r.kill(lb.Name + "/keepalived")
+	r.until("both have it", func() error {
+		if holders := r.holders(topology.KindEdge, vip); len(holders) != 2 {
+			return fmt.Errorf("on %v", holders)
+		}
+		return nil
+	})
+	t.Logf("both load balancers have the virtual IP %v after keepalived of %s was killed", time.Since(begin), lb.Name)
+	begin = time.Now()
+	r.boot(lb, "keepalived")
+	r.until("one has it", func() error {
+		if holders := r.holders(topology.KindEdge, vip); len(holders) != 1 || holders[0] == lb.Name {
+			return fmt.Errorf("on %v", holders)
+		}
+		return nil
+	})
+	t.Logf("one has it %v after keepalived was started again", time.Since(begin))
+	if _, err := r.get(time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -109,8 +110,9 @@ func (r *rig) serve(n *topology.Machine) {
 	r.t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 }
 
-// boot starts a machine's services: in its network, with files of its own.
-func (r *rig) boot(m *topology.Machine) {
+// boot starts a machine's services, or those of the given names: in its network,
+// with files of its own.
+func (r *rig) boot(m *topology.Machine, only ...string) {
 	r.t.Helper()
 	configure := Router
 	if m.Kind == topology.KindEdge {
@@ -131,6 +133,9 @@ func (r *rig) boot(m *topology.Machine) {
 		}
 	}
 	for _, s := range services {
+		if len(only) > 0 && !slices.Contains(only, s.Name) {
+			continue
+		}
 		if len(s.WaitFor) > 0 { // for HAProxy's socket, which exists in its own files only
 			r.until(m.Name+"/haproxy runs", func() error { return r.connect(m, StatsPort) })
 		}
@@ -247,26 +252,35 @@ func pause(t *testing.T, d time.Duration) {
 	}
 }
 
-// holder names the one machine of a kind that has an address; it fails the test
-// if two have it, unless they may.
+// holder names the one machine of a kind that has an address.
 func (r *rig) holder(kind topology.Kind, addr string) string {
 	r.t.Helper()
-	var holders []string
-	for _, m := range r.topo.Of(kind) {
-		r.f.Do(m.Name, func() error {
-			addrs, err := net.InterfaceAddrs()
-			for _, a := range addrs {
-				if strings.HasPrefix(a.String(), addr+"/") {
-					holders = append(holders, m.Name)
-				}
-			}
-			return err
-		})
-	}
+	holders := r.holders(kind, addr)
 	if len(holders) != 1 {
 		r.t.Fatalf("%s is on %v, want one machine", addr, holders)
 	}
 	return holders[0]
+}
+
+// holders names the machines of a kind that have an address.
+func (r *rig) holders(kind topology.Kind, addr string) []string {
+	r.t.Helper()
+	var names []string
+	for _, m := range r.topo.Of(kind) {
+		err := r.f.Do(m.Name, func() error {
+			addrs, err := net.InterfaceAddrs()
+			for _, a := range addrs {
+				if strings.HasPrefix(a.String(), addr+"/") {
+					names = append(names, m.Name)
+				}
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // it may be off
+			r.t.Fatal(err)
+		}
+	}
+	return names
 }
 
 // outage does something that interrupts the users' virtual IP and returns the

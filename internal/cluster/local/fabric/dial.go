@@ -45,10 +45,16 @@ func (f *Fabric) dial(ctx context.Context, machine, network, addr string) (net.C
 		return nil, err
 	}
 	fd := -1
+	select {
+	case f.visits <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	err = inNamespace(f.Path(machine), func() error {
 		fd, err = unix.Socket(unix.AF_INET, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		return os.NewSyscallError("socket", err)
 	})
+	<-f.visits
 	if err != nil {
 		if fd >= 0 {
 			unix.Close(fd)

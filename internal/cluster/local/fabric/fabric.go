@@ -24,6 +24,10 @@ import (
 	"zdl/internal/topology"
 )
 
+// maxVisits is how many threads open sockets at the same time. Two cores gain
+// nothing from more: a visit takes some 20 microseconds.
+const maxVisits = 4
+
 // Fabric is the network of one lab. All its methods may be called at the same
 // time; calls about the same machine wait for each other.
 type Fabric struct {
@@ -33,12 +37,17 @@ type Fabric struct {
 
 	mu    sync.Mutex
 	locks map[string]*sync.Mutex // by namespace file name
+
+	// visits bounds the threads that are in a namespace to open a socket: the
+	// runtime never gives back a thread that it once needed.
+	visits chan struct{}
 }
 
 // New describes the fabric of a lab whose run directory is runDir; it touches
 // nothing. The topology may be nil where only Down, Path and Dial are needed.
 func New(lab string, t *topology.Topology, runDir string) *Fabric {
-	return &Fabric{lab: lab, topo: t, dir: filepath.Join(runDir, "netns"), locks: map[string]*sync.Mutex{}}
+	return &Fabric{lab: lab, topo: t, dir: filepath.Join(runDir, "netns"), locks: map[string]*sync.Mutex{},
+		visits: make(chan struct{}, maxVisits)}
 }
 
 // Path is the file of a machine's network namespace, whether it exists or not.

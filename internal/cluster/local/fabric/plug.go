@@ -185,8 +185,10 @@ func ipNet(p netip.Prefix) *net.IPNet {
 
 // SetLink pulls (up = false) or reconnects all cables of a machine at the
 // switch. The machine sees that its carrier is gone; what it sends is lost and
-// its peers hear nothing. It keeps addresses and routes. The error of a machine
-// that is not plugged in is os.ErrNotExist.
+// its peers hear nothing. It keeps addresses and routes. A link that is set up
+// carries traffic on return; but what asked for a neighbour's address while it was
+// down asks again only after ARP's retransmission time, a second, as on any
+// Linux machine. The error of a machine that is not plugged in is os.ErrNotExist.
 func (f *Fabric) SetLink(ctx context.Context, m *topology.Machine, up bool) error {
 	defer f.lock(f.Path(m.Name))()
 	for _, p := range m.Ports {
