@@ -18,17 +18,27 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"zdl/internal/artifact"
 )
 
-// startAPIServer starts etcd and kube-apiserver, nothing else of a cluster, on
-// loopback, and returns at once: the API server is not ready yet. It needs no
-// privileges, only the two programs in the directory ZDL_TEST_BIN.
-func startAPIServer(t *testing.T) *rest.Config {
+// builtSet opens the set of artifacts that labs are made of, or skips.
+func builtSet(t *testing.T) *artifact.Set {
 	t.Helper()
-	bin := os.Getenv("ZDL_TEST_BIN")
-	if bin == "" {
-		t.Skip("set ZDL_TEST_BIN to the directory with the lab's etcd and kube-apiserver")
+	if os.Getenv("ZDL_TEST_ROOT") == "" {
+		t.Skip("set ZDL_TEST_ROOT=1: this starts the real etcd and kube-apiserver")
 	}
+	set, err := artifact.Open(artifact.DefaultCache())
+	if err != nil {
+		t.Skip(err)
+	}
+	return set
+}
+
+// startAPIServer starts etcd and kube-apiserver, nothing else of a cluster, on
+// loopback, and returns at once: the API server is not ready yet.
+func startAPIServer(t *testing.T, bin string) *rest.Config {
+	t.Helper()
 	dir := t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
