@@ -28,6 +28,9 @@ func checkBuild(ctx context.Context, o Options) []Check {
 		}
 	}
 	must := o.Build || o.Test || err != nil
+	if o.Build && built.Status == Warn {
+		built.Status, built.Fix = Info, "" // that is what is about to happen
+	}
 	tools := []Check{checkGo(ctx), checkC(ctx), checkBusybox()}
 	if must {
 		tools = append(tools, checkDisk("build-disk", "free disk for building", o.Cache, buildDisk))

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"zdl/internal/lab"
+)
+
+// daemonCmd is what `zdl up` leaves behind; people have no need to call it.
+func (a *app) daemonCmd() *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use:    "daemon",
+		Short:  "Watch over a lab (zdl up starts this)",
+		Hidden: true,
+		Args:   args(cobra.NoArgs, "zdl up"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return lab.RunDaemon(cmd.Context(), a.dirs, a.name, listen)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "address of the page and its API")
+	return cmd
+}
