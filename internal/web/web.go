@@ -99,7 +99,7 @@ func Handler(d Deps) http.Handler {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "There is no "+r.Method+" "+r.URL.Path+".", "The paths are listed in docs and in the package comment of internal/web.")
 	})
-	mux.Handle("GET /", noCache(http.FileServerFS(page)))
+	mux.Handle("/", pageOnly(http.FileServerFS(page)))
 	return guard(d.Hosts, mux)
 }
 
@@ -108,10 +108,14 @@ type server struct {
 	hub *hub
 }
 
-// noCache makes browsers ask each time: files are small, and a new zdl must not
-// meet an old page.
-func noCache(next http.Handler) http.Handler {
+// pageOnly lets the page be read, and makes browsers ask each time: files are
+// small, and a new zdl must not meet an old page.
+func pageOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			fail(w, http.StatusMethodNotAllowed, "The page can only be read.", "What changes something is below /api/v1/.")
+			return
+		}
 		w.Header().Set("Cache-Control", "no-cache")
 		next.ServeHTTP(w, r)
 	})
