@@ -131,6 +131,8 @@ func goInside(runDir string) error {
 func passOn(signals <-chan os.Signal, pid int) {
 	for s := range signals {
 		switch s {
+		case boot.KillSignal:
+			s = unix.SIGKILL
 		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU, unix.SIGTSTP, unix.SIGCONT:
 			continue
 		case unix.SIGINT, unix.SIGQUIT, unix.SIGWINCH:

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -80,6 +81,7 @@ func joinAndBecome(runDir string) error {
 
 // become makes the machine and serves it until it is killed.
 func become(runDir string) error {
+	_ = unix.Prctl(unix.PR_SET_NAME, nameOf("zdl-init"), 0, 0, 0) // it would be "exe" otherwise
 	runtime.UnlockOSThread()
 	unix.Umask(0o022)
 	openFiles()
@@ -120,6 +122,8 @@ func become(runDir string) error {
 	s.reap() // for ever
 	return nil
 }
+
+func nameOf(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s + "\x00"))) }
 
 // loopbackUp brings up lo, which is down in a new network namespace.
 func loopbackUp() error {

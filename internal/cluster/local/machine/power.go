@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,11 +61,11 @@ func powerOff(ctx context.Context, runDir string) error {
 }
 
 // kill kills the first process and returns when it is gone. The kernel lets it
-// go last: all others of its namespace are gone by then (zap_pid_ns_processes
-// in kernel/pid_namespace.c), and so are its mounts.
+// go last: it has killed all others of its namespace by then
+// (zap_pid_ns_processes in kernel/pid_namespace.c), and has left its mounts.
 func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk bool) error {
 	pidfd, err := unix.PidfdOpen(mark.PID, 0)
-	if err != nil || !mark.Alive() {
+	if err != nil || !mark.Exists() {
 		if err == nil {
 			unix.Close(pidfd)
 		}
@@ -92,7 +93,7 @@ func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk boo
 			return err
 		}
 	}
-	return waitGone(ctx, pidfd)
+	return waitGone(ctx, pidfd, group)
 }
 
 // cutDisk stops the disk, if dir is one: a machine that was still booting
@@ -109,10 +110,13 @@ func cutDisk(dir *os.File) {
 	_ = disk.Shutdown(dir) // kernels without it write the disk back instead, which takes longer
 }
 
-// waitGone waits until the process behind pidfd has ended.
-func waitGone(ctx context.Context, pidfd int) error {
+// waitGone waits until the first process has ended, or until every process of
+// the machine has and only waits to be reaped. The first process cannot go
+// before that, and processes that came from outside by a command that was
+// killed are reaped by the host's init, which may take its time.
+func waitGone(ctx context.Context, pidfd int, group *cgroup.Group) error {
+	const slice = 20 // ms
 	for {
-		const slice = 100 // ms between looks at ctx
 		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, slice)
 		if err != nil && err != unix.EINTR {
@@ -121,8 +125,15 @@ func waitGone(ctx context.Context, pidfd int) error {
 		if n > 0 {
 			return nil
 		}
+		pids, err := group.Procs()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(pids, func(pid int) bool { return !boot.Dead(pid) }) {
+			return nil
+		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("its processes are still there: %w", ctx.Err())
+			return fmt.Errorf("processes %v are still there: %w", pids, ctx.Err())
 		}
 	}
 }

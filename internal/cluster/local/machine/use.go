@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"zdl/internal/cluster/local/machine/boot"
 )
@@ -29,10 +30,13 @@ func (m *Machine) Thaw(ctx context.Context) error { return m.group.Thaw(ctx) }
 // Frozen reports whether the machine hangs.
 func (m *Machine) Frozen() (bool, error) { return m.group.Frozen() }
 
+// cancelGrace is how long a cancelled command may take to end by itself.
+const cancelGrace = 2 * time.Second
+
 // Command prepares a command that runs inside the machine: in its namespaces,
 // its root and its control groups. Standard streams and a terminal may be
 // attached as with any exec.Cmd; signals sent to it reach the command, its exit
-// code is the command's, and killing it kills the command. Env holds the
+// code is the command's, and when ctx ends the command is killed. Env holds the
 // machine's PATH and HOME and may be added to; Dir must stay empty, the command
 // starts at the machine's root.
 func (m *Machine) Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
@@ -46,6 +50,8 @@ func (m *Machine) Command(ctx context.Context, argv ...string) (*exec.Cmd, error
 		return nil, fmt.Errorf("run %s on %s: %w", argv[0], m.plan.Name, ErrFrozen)
 	}
 	cmd := exec.CommandContext(ctx, m.plan.InitBinary, append([]string{"enter", m.runDir, "--"}, argv...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(boot.KillSignal) }
+	cmd.WaitDelay = cancelGrace
 	cmd.Env = []string{"PATH=" + boot.Path, "HOME=/root", "LANG=C.UTF-8"}
 	if term := os.Getenv("TERM"); term != "" {
 		cmd.Env = append(cmd.Env, "TERM="+term)

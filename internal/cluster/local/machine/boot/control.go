@@ -1,5 +1,7 @@
 package boot
 
+import "syscall"
+
 // Operations of the control socket. Each connection carries one Request and
 // one Response, JSON in a line each.
 const (
@@ -9,6 +11,11 @@ const (
 	OpRestart = "restart" // stop and start; children that left its session live on
 	OpSignal  = "signal"  // sends Signal to the main process
 )
+
+// KillSignal tells `zdl-init enter` to kill its command, and to end after it. When
+// enter itself is killed, the command's remains pass to the host's init, and
+// the machine cannot be gone before that has reaped them: some take seconds.
+const KillSignal = syscall.Signal(40) // a real-time signal that nothing else uses
 
 // Request asks the supervisor for something.
 type Request struct {

@@ -46,15 +46,33 @@ func ReadMark(runDir string) (*Mark, error) {
 	return m, readJSON(filepath.Join(runDir, MarkFile), m)
 }
 
-// Alive reports whether the marked process still runs. A zombie does not: it
-// holds nothing any more.
+// Alive reports whether the marked process still runs. A zombie does not.
 func (m *Mark) Alive() bool {
+	state, ok := m.state()
+	return ok && !dead(state)
+}
+
+// Exists reports whether the marked process is still listed, be it as a zombie.
+func (m *Mark) Exists() bool {
+	_, ok := m.state()
+	return ok
+}
+
+func (m *Mark) state() (string, bool) {
 	if host, err := HostBoot(); err != nil || host != m.HostBoot {
-		return false
+		return "", false
 	}
 	start, state, err := stat(m.PID)
-	return err == nil && start == m.Start && state != "Z" && state != "X"
+	return state, err == nil && start == m.Start
 }
+
+// Dead reports whether a process has ended, reaped or not.
+func Dead(pid int) bool {
+	_, state, err := stat(pid)
+	return err != nil || dead(state)
+}
+
+func dead(state string) bool { return state == "Z" || state == "X" }
 
 // HostBoot is the id of the host's current boot.
 func HostBoot() (string, error) {
