@@ -36,7 +36,8 @@ type rig struct {
 	healthy map[string]*atomic.Bool
 }
 
-func newRig(t *testing.T, profileName string) *rig {
+// newFabric makes the fabric with our servers on it, and no edge yet.
+func newFabric(t *testing.T, profileName string) *rig {
 	t.Helper()
 	if os.Getenv("ZDL_TEST_ROOT") == "" {
 		t.Skip("set ZDL_TEST_ROOT=1 and run as root, with haproxy and keepalived installed: makes network namespaces")
@@ -65,7 +66,16 @@ func newRig(t *testing.T, profileName string) *rig {
 	for _, n := range topo.Nodes() {
 		r.serve(n)
 	}
-	begin = time.Now()
+	return r
+}
+
+// newRig makes the fabric with our servers and starts the edge's own programs,
+// each without a machine around it.
+func newRig(t *testing.T, profileName string) *rig {
+	t.Helper()
+	r := newFabric(t, profileName)
+	topo := r.topo
+	begin := time.Now()
 	for _, m := range topo.Of(topology.KindRouter, topology.KindEdge) {
 		r.boot(m)
 	}
