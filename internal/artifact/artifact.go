@@ -55,8 +55,11 @@ const GoldenMount = "/opt/zdl/golden"
 // DiskSize is the apparent size of the disk template in bytes.
 const DiskSize = 10 << 30
 
-// exportCache is the name of the cache directory inside an export.
-const exportCache = "artifacts"
+// exportDir is the one directory in an export, exportCache the cache in it.
+const (
+	exportDir   = "zdl-lab"
+	exportCache = "artifacts"
+)
 
 // MissingError says that a cache lacks what a lab needs.
 type MissingError struct {
@@ -112,11 +115,11 @@ func OpenGeneration(dir string) (*Set, error) {
 		return nil, err
 	}
 	for what, path := range map[string]string{
-		"the kubernetes binary":        filepath.Join(s.Bin, "kubernetes"),
-		"containerd":                   filepath.Join(s.Bin, "containerd"),
-		"the CNI plugins":              filepath.Join(s.CNI, "ptp"),
-		"the golden containerd root":   s.Golden,
-		"the disk template for nodes ": s.DiskTemplate,
+		"the kubernetes binary":      filepath.Join(s.Bin, "kubernetes"),
+		"containerd":                 filepath.Join(s.Bin, "containerd"),
+		"the CNI plugins":            filepath.Join(s.CNI, "ptp"),
+		"the golden containerd root": s.Golden,
+		"the disk template":          s.DiskTemplate,
 	} {
 		if _, err := os.Stat(path); err != nil {
 			return nil, &MissingError{What: what, Path: path}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // assemble makes the generation that the plans add up to, unless it is there.
@@ -146,11 +145,4 @@ func (b *builder) makeGolden(s *Set, plans []plan) error {
 	}
 	b.done(false)
 	return nil
-}
-
-// Names of a reference without registry and version: "zdl.local/web:v1" → "web".
-func shortName(reference string) string {
-	name := strings.TrimPrefix(reference, Registry+"/")
-	name, _, _ = strings.Cut(name, ":")
-	return name
 }

@@ -28,6 +28,7 @@ type Options struct {
 type Event struct {
 	Step, Steps int    // which of how many, from 1
 	Name        string // the family, or "images", "golden", "disk"
+	Version     string // of the family, else ""
 	Phase       string // "compile", "download", "layers", "import", "format", "wait", …
 	Detail      string // what is being done just now
 	Elapsed     time.Duration
@@ -45,6 +46,7 @@ type builder struct {
 
 	step, steps int
 	name        string
+	version     string
 	began       time.Time
 }
 
@@ -70,7 +72,7 @@ func Build(ctx context.Context, o Options) (*Set, error) {
 		return nil, fmt.Errorf("create the cache: %w", err)
 	}
 	release, err := lock(ctx, b.o.CacheDir, func() {
-		b.begin("cache")
+		b.name, b.began = "cache", time.Now()
 		b.report(Event{Phase: "wait", Detail: "another build is running"})
 	})
 	if err != nil {
@@ -137,6 +139,7 @@ func (b *builder) run() (*Set, error) {
 	versions := map[string]string{}
 	for _, p := range plans {
 		b.begin(p.name)
+		b.version = p.version
 		if p.ready() {
 			b.done(true)
 		} else if err := b.compile(p); err != nil {
@@ -146,6 +149,7 @@ func (b *builder) run() (*Set, error) {
 		}
 		versions[p.name] = p.version
 	}
+	versions["pause"] = pauseVersion // its module's version is that of Kubernetes
 	set, err := b.assemble(plans, versions)
 	if err != nil {
 		return nil, err
@@ -235,12 +239,12 @@ func (b *builder) makeCurrent(s *Set) error {
 
 func (b *builder) begin(name string) {
 	b.step++
-	b.name = name
+	b.name, b.version = name, ""
 	b.began = time.Now()
 }
 
 func (b *builder) report(e Event) {
-	e.Step, e.Steps, e.Name, e.Elapsed = b.step, b.steps, b.name, time.Since(b.began)
+	e.Step, e.Steps, e.Name, e.Version, e.Elapsed = b.step, b.steps, b.name, b.version, time.Since(b.began)
 	b.log.Debug("build", "name", e.Name, "phase", e.Phase, "detail", e.Detail, "elapsed", e.Elapsed)
 	if b.o.Progress != nil {
 		b.o.Progress(e)

@@ -1,14 +1,14 @@
 package artifact
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"crypto/sha256"
-	"encoding/hex"
 )
 
 // Hold keeps this generation from being removed by later builds for as long
@@ -72,6 +72,24 @@ func held(dir string) (bool, error) {
 	return found, nil
 }
 
+// mounted tells whether a process has something of dir mounted, as every node
+// of a running lab has.
+func mounted(dir string) bool {
+	tables, err := filepath.Glob("/proc/[0-9]*/mountinfo")
+	if err != nil {
+		return false
+	}
+	// The field with the root of a mount is relative to its file system.
+	within := "/" + filepath.Join("sets", filepath.Base(dir)) + "/"
+	for _, table := range tables {
+		// Processes end while we look.
+		if data, err := os.ReadFile(table); err == nil && strings.Contains(string(data), within) {
+			return true
+		}
+	}
+	return false
+}
+
 // collect removes generations and programs of this architecture that are
 // neither current nor held by a lab.
 func (b *builder) collect(plans []plan, current *Set) error {
@@ -84,10 +102,11 @@ func (b *builder) collect(plans []plan, current *Set) error {
 		if dir == current.Dir || !strings.HasPrefix(set.Name(), b.o.Arch+"-") {
 			continue
 		}
-		if inUse, err := held(dir); err != nil || inUse {
-			if err != nil {
-				return err
-			}
+		inUse, err := held(dir)
+		if err != nil {
+			return err
+		}
+		if inUse || mounted(dir) {
 			continue
 		}
 		if err := b.discard(dir); err != nil {

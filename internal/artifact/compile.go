@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // compile builds the programs of one family into the cache.
@@ -176,6 +178,10 @@ func (b *builder) runGo(dir string, env, args []string) error {
 	cmd := exec.CommandContext(b.ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = env
+	// The Go command removes its scratch files when it is interrupted.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return err
