@@ -48,13 +48,18 @@ func lab(t *testing.T) *harness.Lab {
 	return theLab
 }
 
-func names(kind topology.Kind) []string {
+// shape is the wiring of the profile.
+func shape() *topology.Topology {
 	l, err := labfile.Profile("ha")
 	if err != nil {
 		panic(err) // a profile of this program
 	}
+	return topology.New(l)
+}
+
+func names(kind topology.Kind) []string {
 	var out []string
-	for _, m := range topology.New(l).Of(kind) {
+	for _, m := range shape().Of(kind) {
 		out = append(out, m.Name)
 	}
 	return out
