@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,17 +42,17 @@ func coverFacts(plan *boot.Plan) error {
 		facts[filepath.Join("/proc/sys", name)] = value + "\n"
 	}
 	if plan.Memory > 0 {
-		real, err := os.ReadFile("/proc/meminfo")
+		real, err := os.ReadFile(meminfoPath)
 		if err != nil {
 			return err
 		}
-		facts["/proc/meminfo"] = string(meminfo(real, plan.Memory))
+		facts[meminfoPath] = string(meminfo(real, plan.Memory, usage{}))
 	}
 	for path, content := range facts {
 		if _, err := os.Stat(path); os.IsNotExist(err) {
 			continue // this kernel does not tell it at all
 		}
-		own := filepath.Join(factsDir, strings.ReplaceAll(path[1:], "/", "-"))
+		own := ownFact(path)
 		if err := os.WriteFile(own, []byte(content), 0o644); err != nil {
 			return err
 		}
@@ -65,26 +63,9 @@ func coverFacts(plan *boot.Plan) error {
 	return nil
 }
 
-// meminfo is /proc/meminfo of a machine with total bytes of memory: the same
-// lines as the host's, nothing in use yet.
-func meminfo(host []byte, total int64) []byte {
-	var out bytes.Buffer
-	for line := range strings.Lines(string(host)) {
-		name, _, _ := strings.Cut(line, ":")
-		switch name {
-		case "MemTotal", "MemFree", "MemAvailable":
-			fmt.Fprintf(&out, "%-16s%8d kB\n", name+":", total/1024)
-		case "Hugepagesize", "VmallocTotal":
-			out.WriteString(line)
-		default:
-			unit := ""
-			if strings.HasSuffix(strings.TrimSpace(line), "kB") {
-				unit = " kB"
-			}
-			fmt.Fprintf(&out, "%-16s%8d%s\n", name+":", 0, unit)
-		}
-	}
-	return out.Bytes()
+// ownFact is the machine's own file that covers path.
+func ownFact(path string) string {
+	return filepath.Join(factsDir, strings.ReplaceAll(path[1:], "/", "-"))
 }
 
 // uuid writes 32 hexadecimal digits as a UUID.

@@ -10,11 +10,24 @@ import (
 func TestMeminfoShowsTheMachinesMemory(t *testing.T) {
 	const host = "MemTotal:       24684092 kB\nMemFree:        23000000 kB\nMemAvailable:   23000000 kB\nCached:          400000 kB\n" +
 		"SwapTotal:       1000000 kB\nHugePages_Total:       3\nHugepagesize:       2048 kB\n"
-	got := string(meminfo([]byte(host), 2<<30))
+	got := string(meminfo([]byte(host), 2<<30, usage{}))
 	want := "MemTotal:        2097152 kB\nMemFree:         2097152 kB\nMemAvailable:    2097152 kB\nCached:                0 kB\n" +
 		"SwapTotal:             0 kB\nHugePages_Total:       0\nHugepagesize:       2048 kB\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestMeminfoFollowsUseAndKeepsItsLength(t *testing.T) {
+	const host = "MemTotal:       24684092 kB\nMemFree:        23000000 kB\nMemAvailable:   23000000 kB\nCached:          400000 kB\nInactive(file):  300000 kB\n"
+	empty := meminfo([]byte(host), 1<<30, usage{})
+	used := meminfo(empty, 1<<30, usage{used: 512 << 20, cache: 256 << 20, inactive: 128 << 20})
+	want := "MemTotal:        1048576 kB\nMemFree:          524288 kB\nMemAvailable:     655360 kB\nCached:           262144 kB\nInactive(file):   131072 kB\n"
+	if string(used) != want {
+		t.Errorf("got\n%swant\n%s", used, want)
+	}
+	if len(used) != len(empty) {
+		t.Errorf("its length changed from %d to %d", len(empty), len(used))
 	}
 }
 

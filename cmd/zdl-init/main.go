@@ -98,7 +98,11 @@ func become(runDir string) error {
 	if err != nil {
 		return err
 	}
-	if err := buildRoot(runDir, plan); err != nil {
+	groups, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	if err := buildRoot(runDir, plan, groups); err != nil {
 		return fmt.Errorf("build the root of %s: %w", plan.Name, err)
 	}
 	if err := writeFiles(plan); err != nil {
@@ -116,6 +120,9 @@ func become(runDir string) error {
 	s := newSupervisor(plan.Services)
 	s.start()
 	go serveControl(control, s)
+	if plan.Memory > 0 {
+		go followMemory(groups, plan.Memory)
+	}
 	watchdog.Stop()
 	tell(boot.Ready{})
 	unix.Close(boot.LockFD)

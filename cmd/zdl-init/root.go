@@ -20,16 +20,12 @@ import (
 // Everything taken from the host is first held by a file descriptor (a
 // detached mount) and attached only after the pivot, so that no path in the
 // machine, symbolic links included, can lead back to the host.
-func buildRoot(runDir string, plan *boot.Plan) error {
+func buildRoot(runDir string, plan *boot.Plan, groups *cgroup.System) error {
 	// Nothing mounted here may reach the host, and nothing unmounted there us.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	taken, err := takeFromHost(plan)
-	if err != nil {
-		return err
-	}
-	groups, err := cgroup.Detect()
 	if err != nil {
 		return err
 	}

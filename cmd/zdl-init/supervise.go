@@ -20,7 +20,9 @@ const (
 	lastDelay  = 5 * time.Second        // at most
 	settled    = 10 * time.Second       // of life that end a row of restarts
 	stopGrace  = 10 * time.Second       // between SIGTERM and SIGKILL
-	waitPoll   = 10 * time.Millisecond  // between looks at WaitFor
+	waitPoll   = 10 * time.Millisecond  // between looks at WaitFor, for the first
+	waitEager  = 5 * time.Second        // while a boot is on
+	waitLazy   = 200 * time.Millisecond // and after that
 )
 
 // supervisor keeps the machine's services running and reaps every process that
@@ -202,9 +204,14 @@ func (v *service) sleep(d time.Duration) {
 // waitForPaths returns when every path is there, or the service is no longer
 // wanted.
 func (v *service) waitForPaths() {
+	began := time.Now()
 	for _, p := range v.WaitFor {
 		for !there(p) && v.isWanted() {
-			v.sleep(waitPoll)
+			if time.Since(began) < waitEager {
+				v.sleep(waitPoll)
+			} else {
+				v.sleep(waitLazy)
+			}
 		}
 	}
 }

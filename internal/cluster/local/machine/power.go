@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -93,7 +92,7 @@ func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk boo
 			return err
 		}
 	}
-	return waitGone(ctx, pidfd, group)
+	return waitGone(ctx, pidfd, mark, group)
 }
 
 // cutDisk stops the disk, if dir is one: a machine that was still booting
@@ -114,7 +113,7 @@ func cutDisk(dir *os.File) {
 // the machine has and only waits to be reaped. The first process cannot go
 // before that, and processes that came from outside by a command that was
 // killed are reaped by the host's init, which may take its time.
-func waitGone(ctx context.Context, pidfd int, group *cgroup.Group) error {
+func waitGone(ctx context.Context, pidfd int, mark *boot.Mark, group *cgroup.Group) error {
 	const slice = 20 // ms
 	for {
 		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
@@ -129,7 +128,7 @@ func waitGone(ctx context.Context, pidfd int, group *cgroup.Group) error {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(pids, func(pid int) bool { return !boot.Dead(pid) }) {
+		if len(pids) == 0 && !mark.Alive() { // dead processes are not listed
 			return nil
 		}
 		if ctx.Err() != nil {

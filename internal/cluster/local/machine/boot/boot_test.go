@@ -6,13 +6,17 @@ import (
 	"testing"
 )
 
-func TestStartTimeIsReadBehindAnyName(t *testing.T) {
-	const line = "4711 (a) R (b) c) S 1 4711 4711 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 18446744073709551615\n"
-	start, state, err := parseStat(line)
-	if err != nil || start != 987654 || state != "S" {
-		t.Errorf("got %d %q %v, want 987654 S", start, state, err)
+func TestProcessIsReadBehindAnyName(t *testing.T) {
+	for line, want := range map[string]process{
+		"4711 (a) R (b) c) S 1 4711 4711 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 18446744073709551615\n": {start: 987654},
+		"4711 (zdl-init) S 1 4711 4711 0 -1 4194564 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 0\n":                      {start: 987654, ended: true},
+		"4711 (zdl-init) Z 1 4711 4711 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 5 1 1 0\n":                           {start: 5, ended: true},
+	} {
+		if got, err := parseStat(line); err != nil || got != want {
+			t.Errorf("%s got %+v, %v, want %+v", line, got, err, want)
+		}
 	}
-	if _, _, err := parseStat("1 (x) S 2 3"); err == nil {
+	if _, err := parseStat("1 (x) S 2 3"); err == nil {
 		t.Error("a short line was taken")
 	}
 }

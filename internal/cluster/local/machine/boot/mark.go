@@ -28,7 +28,7 @@ func MarkSelf(runDir, bootID string) error {
 	if err != nil {
 		return fmt.Errorf("/proc/self leads to %q", link)
 	}
-	start, _, err := stat(pid)
+	self, err := stat(pid)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func MarkSelf(runDir, bootID string) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(runDir, MarkFile), Mark{PID: pid, Start: start, HostBoot: host, BootID: bootID})
+	return writeJSON(filepath.Join(runDir, MarkFile), Mark{PID: pid, Start: self.start, HostBoot: host, BootID: bootID})
 }
 
 // ReadMark reads the mark in a run directory, which may be of a machine that
@@ -46,33 +46,27 @@ func ReadMark(runDir string) (*Mark, error) {
 	return m, readJSON(filepath.Join(runDir, MarkFile), m)
 }
 
-// Alive reports whether the marked process still runs. A zombie does not.
+// Alive reports whether the marked process still runs. One that is exiting does
+// not: the first process of a PID namespace stays in that state until others
+// have reaped what they had in there.
 func (m *Mark) Alive() bool {
-	state, ok := m.state()
-	return ok && !dead(state)
+	st, ok := m.stat()
+	return ok && !st.ended
 }
 
 // Exists reports whether the marked process is still listed, be it as a zombie.
 func (m *Mark) Exists() bool {
-	_, ok := m.state()
+	_, ok := m.stat()
 	return ok
 }
 
-func (m *Mark) state() (string, bool) {
+func (m *Mark) stat() (process, bool) {
 	if host, err := HostBoot(); err != nil || host != m.HostBoot {
-		return "", false
+		return process{}, false
 	}
-	start, state, err := stat(m.PID)
-	return state, err == nil && start == m.Start
+	p, err := stat(m.PID)
+	return p, err == nil && p.start == m.Start
 }
-
-// Dead reports whether a process has ended, reaped or not.
-func Dead(pid int) bool {
-	_, state, err := stat(pid)
-	return err != nil || dead(state)
-}
-
-func dead(state string) bool { return state == "Z" || state == "X" }
 
 // HostBoot is the id of the host's current boot.
 func HostBoot() (string, error) {
@@ -80,23 +74,34 @@ func HostBoot() (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// stat reads the start time and the state of a process.
-func stat(pid int) (start uint64, state string, err error) {
+// process is what /proc/PID/stat tells that matters here.
+type process struct {
+	start uint64 // clock ticks since the host's boot
+	ended bool   // whether it is exiting, or a zombie
+}
+
+func stat(pid int) (process, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, "", err
+		return process{}, err
 	}
 	return parseStat(string(b))
 }
 
 // parseStat takes /proc/PID/stat apart (proc(5)). The name in parentheses may
 // hold anything, parentheses included, so fields count from the last one.
-func parseStat(line string) (start uint64, state string, err error) {
+func parseStat(line string) (process, error) {
+	const stateField, flagsField, startField = 3 - 3, 9 - 3, 22 - 3
+	const exiting = 0x4 // PF_EXITING in include/linux/sched.h
 	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
-	const stateField, startField = 3 - 3, 22 - 3
 	if len(fields) <= startField {
-		return 0, "", fmt.Errorf("short stat line %q", line)
+		return process{}, fmt.Errorf("short stat line %q", line)
 	}
-	start, err = strconv.ParseUint(fields[startField], 10, 64)
-	return start, fields[stateField], err
+	flags, err := strconv.ParseUint(fields[flagsField], 10, 64)
+	if err != nil {
+		return process{}, err
+	}
+	start, err := strconv.ParseUint(fields[startField], 10, 64)
+	state := fields[stateField]
+	return process{start: start, ended: state == "Z" || state == "X" || flags&exiting != 0}, err
 }
