@@ -15,6 +15,9 @@ import (
 
 // needRoot is for verbs that touch the lab.
 func (a *app) needRoot(cmd *cobra.Command) error {
+	if a.euid == nil {
+		a.euid = os.Geteuid
+	}
 	if a.euid() == 0 {
 		return nil
 	}
