@@ -50,6 +50,9 @@ type daemon struct {
 	record  daemonRecord
 	handler atomic.Pointer[http.Handler] // what answers once the lab is up
 	work    sync.WaitGroup               // everything the daemon started
+
+	// Set by watch: what begins when the lab serves, and when its boot is over.
+	startProbing, ready func()
 }
 
 func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress func(Progress)) error {
@@ -108,7 +111,7 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 	if d.lab, err = labfile.Parse(data, labFilePath(d.dirs, d.name)); err != nil {
 		return nil, err
 	}
-	if d.set, err = artifact.Open(d.dirs.Cache); err != nil {
+	if d.set, err = d.openArtifacts(); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -131,6 +134,7 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 		p := d.boot.step(phase, detail, done)
 		if phase == "serving" {
 			info.Serving = p.Elapsed
+			d.startProbing()
 		}
 		if done {
 			d.log.Info("boot", "phase", phase, "ms", p.Elapsed.Milliseconds())
@@ -142,6 +146,7 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 	if err := d.cluster.Up(bootCtx, step, func(config *rest.Config) error { return d.watch(ctx, config) }); err != nil {
 		return nil, err
 	}
+	d.ready()
 	d.serve(ctx, page)
 	info.Page = "http://" + d.record.Listen
 	info.API = "https://" + d.record.API
@@ -149,6 +154,25 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 	info.Phases, _, _, _ = d.boot.after(0)
 	info.Took = time.Since(d.boot.begin)
 	return info, nil
+}
+
+// openArtifacts opens what the lab was first booted from: its disks point into
+// that very generation. A new lab takes the newest.
+func (d *daemon) openArtifacts() (*artifact.Set, error) {
+	path := filepath.Join(d.dirs.state(d.name), "artifacts")
+	if dir, err := os.ReadFile(path); err == nil {
+		return artifact.OpenGeneration(string(dir))
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	set, err := artifact.Open(d.dirs.Cache)
+	if err != nil {
+		return nil, err
+	}
+	if err := set.Hold(d.dirs.state(d.name)); err != nil {
+		return nil, err
+	}
+	return set, os.WriteFile(path, []byte(set.Dir), 0o600)
 }
 
 func (d *daemon) kubeconfigPath() string {

@@ -2,18 +2,30 @@ package lab
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"zdl/internal/arena"
+	"zdl/internal/cluster"
+	"zdl/internal/cluster/kube"
 	"zdl/internal/cluster/local/cloud"
+	"zdl/internal/probe"
+	"zdl/internal/timeline"
+	"zdl/internal/topology"
+	"zdl/internal/web"
 )
 
 // watch starts everything that needs the API: it is called once, as soon as
 // the API answers.
 func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	if err := d.cluster.WriteKubeconfig(d.kubeconfigPath(), "https://"+d.record.API); err != nil {
-		return err
+		return fmt.Errorf("write the kubeconfig: %w", err)
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -21,5 +33,88 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	}
 	controller := &cloud.Controller{Client: client, Topology: d.cluster.Topology, Log: d.log}
 	d.work.Go(func() { controller.Run(ctx) })
+
+	fromOutside := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return d.cluster.Dial(ctx, "outside", network, addr)
+	}
+	view, err := kube.New(config, kube.Options{
+		Dial:         fromOutside,
+		Capabilities: []cluster.Capability{cluster.CapabilityPower, cluster.CapabilityExec},
+		Power:        d.cluster.PowerState,
+		Machines:     d.cluster.Machines,
+		Log:          d.log,
+	})
+	if err != nil {
+		return err
+	}
+	prober, err := probe.New(probe.Config{URL: fmt.Sprintf("http://%s/", topology.UserVIP), Dial: fromOutside})
+	if err != nil {
+		return err
+	}
+	log, err := timeline.Open(filepath.Join(d.dirs.state(d.name), "timeline.jsonl"))
+	if err != nil {
+		return err
+	}
+	game := arena.New(view, prober, log, arena.DefaultRules())
+	d.work.Go(func() { view.Run(ctx) })
+	d.startProbing = func() {
+		d.work.Go(func() { prober.Run(ctx) })
+		d.work.Go(func() { timeline.Follow(ctx, log, view, prober) })
+		d.work.Go(func() { game.Run(ctx) })
+	}
+	handler := web.Handler(web.Deps{
+		Name: d.name, Cluster: view, Probe: prober, Arena: game, Timeline: log,
+		Power:      power{d, view},
+		Status:     func() any { return d.status(ctx) },
+		Kubeconfig: func() ([]byte, error) { return os.ReadFile(d.kubeconfigPath()) },
+		Done:       ctx.Done(),
+		Log:        d.log,
+	})
+	d.ready = func() { d.handler.Store(&handler) }
 	return nil
+}
+
+// power adapts the cluster's power switch to the API, which wants no duration.
+type power struct {
+	d    *daemon
+	view *kube.View
+}
+
+func (p power) PowerOff(ctx context.Context, node string) error {
+	took, err := p.d.cluster.PowerOff(ctx, node)
+	if err == nil {
+		p.d.log.Info("power off", "machine", node, "ms", took.Milliseconds())
+		p.view.Touch()
+	}
+	return err
+}
+
+func (p power) PowerOn(ctx context.Context, node string) error {
+	err := p.d.cluster.PowerOn(ctx, node)
+	if err == nil {
+		p.d.log.Info("power on", "machine", node)
+		p.view.Touch()
+	}
+	return err
+}
+
+// Status is what a lab knows about itself beside the cluster's own view.
+type Status struct {
+	Info       Info              `json:"info"`
+	Timing     string            `json:"timing"`
+	EtcdLeader string            `json:"etcdLeader"` // node name; "" while no member leads
+	Versions   map[string]string `json:"versions"`
+	Uptime     time.Duration     `json:"uptime"` // nanoseconds since this daemon began to serve
+}
+
+func (d *daemon) status(ctx context.Context) Status {
+	_, info, _, _ := d.boot.after(0)
+	s := Status{
+		Timing: string(d.lab.Timing), Versions: d.set.Versions,
+		EtcdLeader: d.cluster.EtcdLeader(ctx), Uptime: time.Since(d.boot.begin),
+	}
+	if info != nil {
+		s.Info = *info
+	}
+	return s
 }

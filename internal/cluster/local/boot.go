@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -29,7 +30,7 @@ var standby = []string{"kube-controller-manager", "kube-scheduler"}
 // Ready and nothing is held back any more. It may be interrupted at any moment
 // and called again. onAPI is called once, as soon as the API answers.
 func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config) error) error {
-	if err := host.Prepare(c.RunRoot, c.Name); err != nil {
+	if err := (host.Host{RunRoot: c.RunRoot}).Acquire(c.Name); err != nil {
 		return err
 	}
 	first := !c.seeded()
@@ -97,11 +98,7 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 	})
 	group.Go(func() error {
 		report("service", "until the users' virtual IP answers 200", false)
-		if err := c.waitUsers(groupCtx); err != nil {
-			return err
-		}
-		report("service", "", true)
-		return nil
+		return c.waitServing(groupCtx, first, report)
 	})
 	if err := group.Wait(); err != nil {
 		return err
@@ -126,11 +123,36 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 			return err
 		}
 	}
-	if err := c.waitSystem(ctx, client); err != nil {
-		return err
+	if first {
+		if err := c.waitSystem(ctx, client); err != nil {
+			return err
+		}
 	}
 	report("redundancy", "", true)
 	return nil
+}
+
+// patience is how long a cluster that has run before gets to serve again. Its
+// owner may have broken or removed the service; that is no reason not to boot.
+const patience = 60 * time.Second
+
+func (c *Cluster) waitServing(ctx context.Context, first bool, report Report) error {
+	waitCtx := ctx
+	if !first {
+		var cancel context.CancelFunc
+		waitCtx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	err := c.waitUsers(waitCtx)
+	if err != nil && !first && ctx.Err() == nil {
+		c.Log.Warn("the service does not answer yet", "error", err)
+		report("service", "it does not answer yet: look at zdl status", true)
+		return nil
+	}
+	if err == nil {
+		report("service", "", true)
+	}
+	return err
 }
 
 func (c *Cluster) seedMarker() string { return filepath.Join(c.StateDir, "addons-applied") }

@@ -29,7 +29,7 @@ func Remove(ctx context.Context, lab, runDir, runRoot string) error {
 	for _, e := range entries {
 		group.Go(func() error {
 			dir := filepath.Join(MachineRun(runDir, ""), e.Name())
-			if err := machine.Destroy(groupCtx, lab, e.Name(), dir); err != nil {
+			if err := machine.Destroy(groupCtx, dir); err != nil {
 				return fmt.Errorf("remove %s: %w", e.Name(), err)
 			}
 			return nil
@@ -37,9 +37,27 @@ func Remove(ctx context.Context, lab, runDir, runRoot string) error {
 	}
 	err = group.Wait()
 	err = errors.Join(err, fabric.New(lab, nil, runDir).Down(ctx))
-	err = errors.Join(err, cgroup.RemoveLab(ctx, lab))
 	if err != nil {
 		return err
 	}
-	return host.Release(runRoot, lab)
+	if err := removeGroups(lab); err != nil {
+		return err
+	}
+	return host.Host{RunRoot: runRoot}.Release(lab)
+}
+
+// removeGroups removes control groups that belong to no machine any more, as
+// after a run directory was lost.
+func removeGroups(lab string) error {
+	system, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	left := system.Leftovers(lab)
+	for i := len(left) - 1; i >= 0; i-- {
+		if err := os.Remove(left[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the control group %s: %w", left[i], err)
+		}
+	}
+	return nil
 }
