@@ -18,10 +18,8 @@ import (
 // statusReport is what `zdl status -o json` prints.
 type statusReport struct {
 	web.Status
-	Page       string           `json:"page"`
-	Users      string           `json:"users"`
-	Kubeconfig string           `json:"kubeconfig"`
-	Snapshot   cluster.Snapshot `json:"snapshot"`
+	Lab      lab.Status       `json:"lab"` // in place of web.Status's, which may be anything
+	Snapshot cluster.Snapshot `json:"snapshot"`
 }
 
 func (a *app) statusCmd() *cobra.Command {
@@ -42,17 +40,12 @@ func (a *app) statusCmd() *cobra.Command {
 			return err
 		}
 		var r statusReport
-		if err := client.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &r.Status); err != nil {
+		if err := client.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &r); err != nil {
 			return err
 		}
 		if err := client.Do(cmd.Context(), http.MethodGet, "/api/v1/snapshot", nil, &r.Snapshot); err != nil {
 			return err
 		}
-		i, err := info(cmd.Context(), client)
-		if err != nil {
-			return err
-		}
-		r.Page, r.Users, r.Kubeconfig = i.Page, i.Users, i.Kubeconfig
 		if *output == "json" {
 			return a.printJSON(r)
 		}
@@ -72,7 +65,8 @@ func (a *app) mentionOthers(err error) error {
 
 func (a *app) printStatus(r *statusReport) error {
 	w := a.stdout
-	fmt.Fprintf(w, "Lab %s: %s\n\n", paint(w, bold, r.Name), r.Page)
+	fmt.Fprintf(w, "Lab %s: %s (watched over for %s, Kubernetes %s, timing %s)\n\n", paint(w, bold, r.Name), paint(w, bold, r.Lab.Info.Page),
+		seconds(r.Lab.Uptime), r.Lab.Versions["kubernetes"], r.Lab.Timing)
 	fmt.Fprintf(w, "service   %s\n", a.serviceLine(r))
 	fmt.Fprintf(w, "cluster   %d of %d nodes Ready", r.Nodes.Ready, r.Nodes.Total)
 	if r.View.Stale || !r.View.Synced {
@@ -82,12 +76,17 @@ func (a *app) printStatus(r *statusReport) error {
 		}
 	}
 	fmt.Fprintln(w)
+	if r.Lab.EtcdLeader != "" {
+		fmt.Fprintf(w, "leader    etcd: %s\n", r.Lab.EtcdLeader)
+	} else {
+		fmt.Fprintf(w, "leader    etcd: %s\n", paint(w, red, "none"))
+	}
 	for _, l := range r.Leaders {
 		fmt.Fprintf(w, "leader    %s: %s, for %s\n", l.Component, l.Holder, seconds(time.Since(l.Since)))
 	}
 	for _, m := range r.Snapshot.Machines {
 		if len(m.Holds) > 0 {
-			fmt.Fprintf(w, "address   %s: %s\n", strings.Join(m.Holds, ", "), m.Name)
+			fmt.Fprintf(w, "holds     virtual IPs of %s: %s\n", strings.Join(m.Holds, ", "), m.Name)
 		}
 	}
 	fmt.Fprintln(w)

@@ -173,7 +173,7 @@ func (a *app) printInfo(i *lab.Info) {
 	if a.name != lab.DefaultName {
 		suffix = " --name " + a.name
 	}
-	fmt.Fprintf(w, "\nThe lab %q is up after %s.\n\n", i.Name, seconds(i.Took))
+	fmt.Fprintf(w, "\nThe lab %q is up: it served users after %s, everything was redundant after %s.\n\n", i.Name, seconds(i.Serving), seconds(i.Took))
 	fmt.Fprintf(w, "  page        %s\n", paint(w, bold, i.Page))
 	fmt.Fprintf(w, "  service     %s   (as its users reach it)\n", i.Users)
 	fmt.Fprintf(w, "  kubectl     export KUBECONFIG=%s\n", i.Kubeconfig)

@@ -11,6 +11,7 @@ import (
 
 	"zdl/internal/arena"
 	"zdl/internal/cluster"
+	"zdl/internal/lab"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 	"zdl/internal/web"
@@ -33,7 +34,7 @@ func snapshot() cluster.Snapshot {
 			}},
 		},
 		Leaders:  []cluster.Leader{{Component: "kube-scheduler", Holder: "cp-1", Since: time.Now().Add(-time.Minute)}},
-		Machines: []cluster.Machine{{Name: "lb-1", Kind: "edge", Holds: []string{"198.18.0.100"}}, {Name: "lb-2", Kind: "edge"}},
+		Machines: []cluster.Machine{{Name: "lb-1", Kind: "edge", Holds: []string{"users", "api"}}, {Name: "lb-2", Kind: "edge"}},
 	}
 }
 
@@ -43,18 +44,20 @@ func TestStatusShowsServiceNodesLeadersAndAddresses(t *testing.T) {
 	fakeDaemon(t, a, "default", map[string]any{
 		"GET /api/v1/status": web.Status{Name: "default", Target: s.Target, Leaders: s.Leaders, Nodes: web.NodeCount{Total: 3, Ready: 2},
 			View: web.View{Synced: true}, Outages: 1,
+			Lab:     lab.Status{Info: lab.Info{Page: "http://127.0.0.1:8420"}, Timing: "fast", EtcdLeader: "cp-1", Uptime: time.Hour, Versions: map[string]string{"kubernetes": "v1.36.3"}},
 			Service: probe.Summary{Known: true, Up: true, OKShare: 0.9987, Measured: 100.2, P50MS: 2.13, P99MS: 11.7}},
 		"GET /api/v1/snapshot": s,
 	})
 	if code := run(t, a, "status"); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	want := `Lab default: http://127.0.0.1:8420
+	want := `Lab default: http://127.0.0.1:8420 (watched over for 1 h 0 min, Kubernetes v1.36.3, timing fast)
 
 service   up, 99.87 % of 100 requests a second answered in the last 10 s, p50 2.1 ms, p99 11.7 ms; 2 of 2 pods ready; 1 outage so far
 cluster   2 of 3 nodes Ready
+leader    etcd: cp-1
 leader    kube-scheduler: cp-1, for 1 min 0 s
-address   198.18.0.100: lb-1
+holds     virtual IPs of users, api: lb-1
 
 ZONE    NODE      ROLE           STATUS    POWER  ADDRESS      SERVICE PODS
 zone-a  cp-1      control-plane  Ready     on     198.18.1.11  
@@ -69,7 +72,7 @@ zone-b  worker-2  worker         NotReady  off    198.18.2.11  web-b
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	var r statusReport
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || r.Page != "http://127.0.0.1:8420" || !r.Service.Up || len(r.Snapshot.Zones) != 2 {
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || r.Lab.Info.Page != "http://127.0.0.1:8420" || r.Lab.EtcdLeader != "cp-1" || !r.Service.Up || len(r.Snapshot.Zones) != 2 {
 		t.Errorf("%v\n%s", err, stdout)
 	}
 }
