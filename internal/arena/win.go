@@ -59,8 +59,7 @@ func (g *game) judge(o probe.Outage) (Win, bool) {
 func story(w Win) []string {
 	var out []string
 	relative := func(t time.Time) string {
-		d := t.Sub(w.Outage.Began).Seconds()
-		return fmt.Sprintf("%+.2f s", d)
+		return fmt.Sprintf("%+.2f s", t.Sub(w.Outage.Began).Round(10*time.Millisecond).Seconds())
 	}
 	for _, k := range w.Kills {
 		out = append(out, fmt.Sprintf("%s: %s on %s was deleted after %s.", relative(k.At), k.Pod, orUnknown(k.Node), plural(k.Hits, "hit", "hits")))

@@ -131,7 +131,7 @@ type Machine struct {
 	Kind    string   `json:"kind"` // edge, router, outside
 	Address string   `json:"address"`
 	Power   Power    `json:"power"`
-	Holds   []string `json:"holds,omitempty"` // virtual IPs it answers for at present
+	Holds   []string `json:"holds,omitempty"` // virtual IPs it answers for at present: "users", "api" or an address
 }
 
 // Pod is one pod.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -153,6 +154,9 @@ func (p *Prober) ask(ctx context.Context, s Slot) {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
+// thousandth rounds milliseconds to microseconds, the resolution of the clock.
+func thousandth(ms float64) float64 { return math.Round(ms*1000) / 1000 }
+
 func (p *Prober) record(s Slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,7 +205,7 @@ func (p *Prober) Summary() Summary {
 	s.Lane, s.URL, s.Rate, s.Sent, s.Failed, s.Missed, s.Known = p.c.Lane, p.c.URL, p.c.Rate, p.sent, p.failed, p.missed, p.known
 	if o := p.track.Current(); o != nil {
 		p.date(o)
-		s.Outage, s.OutageMS = o, s.NowMS-o.First
+		s.Outage, s.OutageMS = o, thousandth(s.NowMS-o.First)
 	}
 	s.Up = s.Known && s.Outage == nil
 	return s
@@ -240,6 +244,7 @@ func (p *Prober) Outages(after int) []Outage {
 func (p *Prober) Wall(ms float64) time.Time { return p.epoch.Add(time.Duration(ms * 1e6)) }
 
 func (p *Prober) date(o *Outage) {
+	o.LowerMS, o.UpperMS = thousandth(o.LowerMS), thousandth(o.UpperMS)
 	o.Began = p.Wall(o.First)
 	if !o.Open {
 		o.Ended = p.Wall(o.After)

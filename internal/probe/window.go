@@ -53,7 +53,7 @@ type Summary struct {
 	LagMS   float64 `json:"lagMs"` // p99 of the prober's own lateness in the window
 
 	NowMS  float64 `json:"nowMs"`            // the prober's clock
-	Last   *Slot   `json:"last,omitempty"`   // latest completed request
+	Last   *Slot   `json:"last,omitempty"`   // latest measured request
 	Outage *Outage `json:"outage,omitempty"` // the open one
 	// OutageMS is how long the open outage has lasted so far, from its first
 	// failed request to now.
@@ -74,13 +74,13 @@ func (w *window) summary(now float64) Summary {
 		if slot.End < now-SummaryWindowMS {
 			break
 		}
-		if s.Last == nil {
-			c := *slot
-			s.Last = &c
-		}
 		oldest = min(oldest, slot.End)
 		if slot.Class == Missed {
 			continue
+		}
+		if s.Last == nil {
+			c := *slot
+			s.Last = &c
 		}
 		measured++
 		lag = append(lag, slot.Start-slot.Due)
@@ -111,5 +111,5 @@ func percentile(sorted []float64, p float64) float64 {
 		return 0
 	}
 	i := int(math.Ceil(p/100*float64(len(sorted)))) - 1
-	return sorted[min(max(i, 0), len(sorted)-1)]
+	return thousandth(sorted[min(max(i, 0), len(sorted)-1)])
 }

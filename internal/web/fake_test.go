@@ -42,7 +42,7 @@ func newFakeCluster(readyAfter time.Duration) *fakeCluster {
 			{Name: worker, Zone: zone, Roles: []string{}, Ready: true, Power: cluster.PowerOn, Address: fmt.Sprintf("198.18.%d.12", i+1), Version: "v1.36.3", Pods: []cluster.Pod{c.pod(worker, true)}},
 		}})
 		for _, app := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"} {
-			s.System = append(s.System, cluster.Pod{Namespace: "kube-system", Name: app + "-" + plane, App: app, Node: plane, Phase: "Running", Ready: true})
+			s.System = append(s.System, cluster.Pod{Namespace: "kube-system", Name: app + "-" + plane, UID: app + plane, App: app, Node: plane, Phase: "Running", Ready: true})
 		}
 		for _, app := range []string{"kube-proxy", "skipper-ingress", "kube-network-policies"} {
 			s.System = append(s.System, cluster.Pod{Namespace: "kube-system", Name: app + "-" + worker, UID: app + worker, App: app, Node: worker, Phase: "Running", Ready: true})
@@ -194,13 +194,15 @@ type lab struct {
 	power   *fakePower
 	deps    Deps
 	handler http.Handler
-	stop    chan struct{}
+	end     func() // ends the event streams
 }
 
 func newLab(t *testing.T, readyAfter time.Duration) *lab {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &lab{cluster: newFakeCluster(readyAfter), power: &fakePower{}, stop: make(chan struct{})}
+	l := &lab{cluster: newFakeCluster(readyAfter), power: &fakePower{}}
+	stop := make(chan struct{})
+	l.end = sync.OnceFunc(func() { close(stop) })
 	service := httptest.NewServer(l.cluster)
 	prober, err := probe.New(probe.Config{URL: service.URL + "/"})
 	if err != nil {
@@ -215,12 +217,20 @@ func newLab(t *testing.T, readyAfter time.Duration) *lab {
 	wg.Go(func() { prober.Run(ctx) })
 	wg.Go(func() { timeline.Follow(ctx, log, l.cluster, prober) })
 	wg.Go(func() { game.Run(ctx) })
-	t.Cleanup(func() { close(l.stop); cancel(); wg.Wait(); service.Close() })
-	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: game, Timeline: log, Power: l.power, Done: l.stop,
+	t.Cleanup(func() { l.end(); cancel(); wg.Wait(); service.Close() })
+	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: game, Timeline: log, Power: l.power, Done: stop,
 		Kubeconfig: func() ([]byte, error) { return []byte("kind: Config\n"), nil }}
 	l.handler = Handler(l.deps)
 	until(t, "the arena knows the pods", func() bool { return len(game.State().Pods) == 3 })
 	return l
+}
+
+// serve listens on loopback TCP for as long as the test runs.
+func (l *lab) serve(t *testing.T) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewServer(l.handler)
+	t.Cleanup(func() { l.end(); srv.CloseClientConnections(); srv.Close() })
+	return srv
 }
 
 func until(t *testing.T, what string, ok func() bool) {

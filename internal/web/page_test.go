@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,8 +118,7 @@ const clickPod = `(n) => { const b = document.querySelectorAll("button.pod:not([
 
 func TestPageShowsHitsDeletionsAndAMeasuredOutage(t *testing.T) {
 	l := newLab(t, 2500*time.Millisecond)
-	srv := httptest.NewServer(l.handler)
-	defer srv.Close()
+	srv := l.serve(t)
 	ctx, complaints := browser(t)
 	do(t, ctx, "open the page", chromedp.EmulateViewport(1280, 800), chromedp.Navigate(srv.URL))
 	waitFor(t, ctx, "three pods are shown and the service is up",

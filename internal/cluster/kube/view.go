@@ -29,7 +29,7 @@ import (
 type Options struct {
 	Namespace string // of the target; default "web"
 	Service   string // of the target; default "web"
-	Selector  string // label selector of the target's pods and Deployment; default "app=web"
+	Selector  string // label selector of the target's pods and Deployment; default "app.kubernetes.io/name=web"
 
 	// Dial connects as users do; default is a plain net.Dialer on this machine.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -78,7 +78,7 @@ func New(cfg *rest.Config, o Options) (*View, error) {
 	}
 	def(&o.Namespace, "web")
 	def(&o.Service, "web")
-	def(&o.Selector, "app=web")
+	def(&o.Selector, "app.kubernetes.io/name=web")
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}

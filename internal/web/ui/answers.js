@@ -3,7 +3,8 @@
 import { $, answer, clock, el, failed, ms, put, setAttr, whole } from "./format.js";
 
 const keepMS = 15000;
-const perSlot = 2.4; // pixels a request takes at 100 a second
+const leastMS = 3000; // what even the narrowest strip shows
+const perSlot = 2.4; // pixels that 10 ms take, one request at 100 a second, where there is room
 
 export class Answers {
   constructor() {
@@ -15,8 +16,6 @@ export class Answers {
     this.recent = []; // latest failures, newest first
     this.offset = 0; // wall clock minus the prober's clock
     this.canvas = $("strip");
-    this.colours = null;
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.colours = null; });
   }
 
   take(p) {
@@ -32,7 +31,7 @@ export class Answers {
     }
     const from = p.summary.nowMs - keepMS;
     while (this.slots.length && this.slots[0].end < from) this.late.delete(this.slots.shift().seq);
-    this.recent.length = Math.min(this.recent.length, 6);
+    this.recent.length = Math.min(this.recent.length, 4);
     this.state();
     this.figures();
     this.draw();
@@ -41,20 +40,20 @@ export class Answers {
 
   state() {
     const s = this.summary;
-    const second = this.slots.filter((x) => x.end > s.nowMs - 2000 && x.class !== "missed");
-    const bad = second.filter(failed).length;
+    const lately = this.slots.filter((x) => x.end > s.nowMs - 1000 && x.class !== "missed");
+    const bad = lately.filter(failed).length;
+    const settled = !lately.some((x) => failed(x) && x.end > s.nowMs - 500);
     let state, mark, word, detail;
     if (!s.known) {
       [state, mark, word, detail] = ["unknown", "…", "No answer yet", "the prober has just started"];
     } else if (s.outage && s.outage.failed > 1) {
-      const o = s.outage;
-      [state, mark, word, detail] = ["down", "✕", "DOWN", `for ${whole(s.outageMs)} ms · ${s.last && failed(s.last) ? answer(s.last) : ""} · ${whole(o.failed)} requests failed`];
-      if (this.down !== o.id) {
-        this.down = o.id;
+      [state, mark, word, detail] = ["down", "✕", "DOWN", `for ${whole(s.outageMs)} ms${s.last && failed(s.last) ? ` · ${answer(s.last)}` : ""}`];
+      if (this.down !== s.outage.id) {
+        this.down = s.outage.id;
         put($("spoken"), "The service is down.");
       }
-    } else if (bad > 0) {
-      [state, mark, word, detail] = ["shaky", "!", "UNSTEADY", `${bad} of the last ${second.length} requests failed`];
+    } else if (bad > 0 && !settled) {
+      [state, mark, word, detail] = ["shaky", "!", "UNSTEADY", `${bad} of the last ${lately.length} requests failed`];
     } else {
       const last = s.last;
       [state, mark, word, detail] = ["up", "✓", "UP", last ? `${answer(last)}${last.by ? ` from ${last.by}` : ""}` : ""];
@@ -75,7 +74,7 @@ export class Answers {
     const rows = [
       ["requests", `${s.measured.toFixed(0)}/s`],
       ["p50", ms(s.p50Ms)], ["p95", ms(s.p95Ms)], ["p99", ms(s.p99Ms)],
-      ["succeeded, last 10 s", s.known ? `${(Math.floor(s.okShare * 10000) / 100).toFixed(2)} %` : "–"],
+      ["succeeded, 10 s", s.known ? `${(Math.floor(s.okShare * 10000) / 100).toFixed(2)} %` : "–"],
       ["failed ever", whole(s.failed)],
       ["prober late, p99", ms(s.lagMs)],
     ];
@@ -96,12 +95,9 @@ export class Answers {
   }
 
   palette() {
-    if (!this.colours) {
-      const css = getComputedStyle(document.documentElement);
-      const get = (n) => css.getPropertyValue(n).trim();
-      this.colours = { ok: get("--ok"), slow: get("--slow"), bad: get("--bad"), gap: get("--gap"), line: get("--line"), text: get("--soft") };
-    }
-    return this.colours;
+    const css = getComputedStyle(document.documentElement); // light or dark, as it is now
+    const get = (n) => css.getPropertyValue(n).trim();
+    return { ok: get("--ok"), slow: get("--slow"), bad: get("--bad"), gap: get("--gap"), line: get("--line") };
   }
 
   // draw paints the last seconds: x is when a request began, the height of a
@@ -120,14 +116,13 @@ export class Answers {
     g.clearRect(0, 0, w, h);
     const rate = s.rate || 100;
     const step = 1000 / rate; // ms a slot
-    const px = Math.max(0.3, perSlot * Math.min(1, 100 / rate)) / step; // pixels a ms
+    const px = Math.min(perSlot / 10, w / leastMS); // pixels a ms
     const right = s.nowMs;
     const left = right - w / px;
     g.fillStyle = colour.line;
-    g.font = "11px system-ui, sans-serif";
     for (let t = Math.ceil(left / 1000) * 1000; t < right; t += 1000) g.fillRect((t - left) * px, 0, 1, h);
-    const width = Math.max(1.2, px * step - 0.8);
-    const height = (took) => Math.min(h, 4 + 9 * Math.log2(1 + took / 2)); // 2 ms → 13, 20 → 35, 200 → 64
+    const width = Math.max(1, px * step - 0.8);
+    const height = (took) => Math.min(h - 2, 8 + 8 * Math.log2(1 + took)); // 1 ms → 16, 10 → 36, 100 → 61
     const paint = (slot) => {
       const x = (slot.start - left) * px;
       if (x < -width) return;
@@ -136,7 +131,7 @@ export class Answers {
         g.fillRect(x, h - 6, width, 6);
       } else if (failed(slot)) {
         g.fillStyle = colour.bad;
-        g.fillRect(x, 0, Math.max(width, 2), h);
+        g.fillRect(x, 0, Math.max(width, 1.6), h);
       } else {
         const y = height(slot.end - slot.start);
         g.fillStyle = slot.class === "slow" ? colour.slow : colour.ok;

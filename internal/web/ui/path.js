@@ -5,7 +5,7 @@ export function drawPath(s, probe) {
   const url = probe ? new URL(probe.url) : null;
   const vip = url ? url.hostname : "";
   const edge = s.machines.filter((m) => m.kind === "edge");
-  const holder = edge.find((m) => (m.holds ?? []).includes(vip));
+  const holder = edge.find((m) => (m.holds ?? []).some((h) => h === "users" || h === vip));
   const ingress = s.system.filter((p) => /skipper|ingress/.test(`${p.app} ${p.name}`));
   const ready = ingress.filter((p) => p.ready);
   const serving = s.endpoints.filter((e) => e.ready);
@@ -26,7 +26,7 @@ export function drawPath(s, probe) {
     const li = ol.children[i] ?? ol.appendChild(el("li", {}, el("b"), el("span")));
     put(li.firstChild, good ? name : `✕ ${name}`);
     put(li.lastChild, detail);
-    setAttr(li, "data-good", good);
+    setAttr(li, "data-good", good ? "yes" : "no");
   });
   while (ol.children.length > hops.length) ol.lastChild.remove();
 }

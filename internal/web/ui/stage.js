@@ -25,12 +25,13 @@ export class Stage {
     const columns = s.zones.map((z) => this.zone(z, s.system));
     if (!same(box.children, columns)) box.replaceChildren(...columns);
     setAttr(box, "data-zones", s.zones.length);
-    const seen = new Set();
-    for (const z of s.zones) for (const n of z.nodes) this.place(this.nodes.get(n.name).pods, n.pods, n.name, seen);
-    const pending = $("pending");
-    this.place(pending, s.pending, "", seen);
-    pending.hidden = pending.children.length === 0;
+    const seen = new Set([...s.zones.flatMap((z) => z.nodes.flatMap((n) => n.pods)), ...s.pending].map((p) => p.uid));
     for (const [uid, b] of this.pods) if (!seen.has(uid)) this.bury(uid, b);
+    for (const z of s.zones) for (const n of z.nodes) this.place(this.nodes.get(n.name).pods, n.pods, n.name);
+    const pending = $("pending");
+    this.place(pending, s.pending, "");
+    pending.hidden = pending.children.length === 0;
+    this.refocus();
     this.synced = true;
   }
 
@@ -70,12 +71,12 @@ export class Stage {
       this.nodes.set(n.name, parts);
     }
     let state = n.ready ? "✓ Ready" : `✕ not Ready${n.reason ? ` (${n.reason})` : ""}`;
-    if (n.power === "off") state = "⏻ powered off";
-    else if (n.power === "frozen") state = "❄ frozen";
+    if (n.power === "off") state = "✕ powered off";
+    else if (n.power === "frozen") state = "‖ frozen";
     else if (n.unschedulable) state += ", cordoned";
     put(parts.state, state);
-    setAttr(parts.card, "data-ready", n.ready && n.power !== "off" && n.power !== "frozen");
-    setAttr(parts.card, "data-plane", n.controlPlane);
+    setAttr(parts.card, "data-ready", n.ready && n.power !== "off" && n.power !== "frozen" ? "yes" : "no");
+    setAttr(parts.card, "data-plane", n.controlPlane ? "yes" : null);
     setAttr(parts.card, "title", `${n.name}, ${n.address}, ${n.version}`);
     const mine = system.filter((p) => p.node === n.name && p.phase !== "Succeeded");
     const names = (list) => list.map((p) => (p.app || p.name).replace(/^kube-/, "")).sort().join(", ");
@@ -84,19 +85,15 @@ export class Stage {
     return parts.card;
   }
 
-  place(box, pods, node, seen) {
+  place(box, pods, node) {
     for (const p of pods) {
-      seen.add(p.uid);
       let b = this.pods.get(p.uid);
       if (!b) {
         b = this.button(p);
         this.pods.set(p.uid, b);
         if (this.synced) b.classList.add("new");
       }
-      if (b.parentElement !== box) {
-        const ghost = box.querySelector(".ghost");
-        if (ghost) ghost.replaceWith(b); else box.append(b);
-      }
+      if (b.parentElement !== box) box.insertBefore(b, box.querySelector(".ghost"));
       b.pod = p;
       b.node = node;
       this.paint(b);
@@ -133,7 +130,7 @@ export class Stage {
     b.children[2].firstChild.style.width = `${health === null ? 100 : (100 * health) / g.max}%`;
     put(b.children[3], health === null ? "" : `${health} / ${g.max}${g.healing ? " ↑ healing" : ""}`);
     setAttr(b, "data-state", leaving ? "leaving" : p.ready ? "ready" : "starting");
-    setAttr(b, "data-weak", health !== null && health <= 0.3 * g.max);
+    setAttr(b, "data-weak", health !== null && health <= 0.3 * g.max ? "yes" : null);
     setAttr(b, "aria-disabled", leaving ? "true" : null);
     setAttr(b, "aria-label", `Hit pod ${p.name}${b.node ? ` on ${b.node}` : ""}: ${state.slice(2)}${health === null ? "" : `, health ${health} of ${g.max}`}`);
   }
@@ -169,11 +166,17 @@ export class Stage {
   // bury marks the place of a pod that is gone, and then clears it.
   bury(uid, b) {
     this.pods.delete(uid);
-    const focused = document.activeElement === b;
-    const ghost = el("div", { class: "ghost" }, el("span", { class: "pod-name", text: b.pod.name }), el("span", { text: "✕ deleted" }));
-    b.replaceWith(ghost);
-    if (focused) this.buttons()[0]?.focus();
+    if (document.activeElement === b) this.orphaned = true;
+    const ghost = el("div", { class: "ghost" }, el("span", { text: "✕ deleted " }), el("s", { text: b.pod.name }));
+    b.parentElement.append(ghost);
+    b.remove();
     setTimeout(() => { ghost.remove(); const box = $("pending"); box.hidden = box.children.length === 0; }, ghostMS);
+  }
+
+  // refocus gives the focus to another pod when the one that had it is gone.
+  refocus() {
+    if (this.orphaned) this.buttons()[0]?.focus();
+    this.orphaned = false;
   }
 
   buttons() { return [...document.querySelectorAll("button.pod")]; }
