@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -22,6 +23,15 @@ type Trace map[string]bool
 var volatile = regexp.MustCompile(`^/proc/sys/(fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|quota/)|` +
 	`kernel/(random/|ns_last_pid|pty/nr|sched_domain/|tainted|hung_task_detect_count)|net/netfilter/nf_conntrack_count|` +
 	`net/ipv[46]/(conf|neigh)/|vm/stat_refresh)`)
+
+// foreign matches what belongs to a lab that is not one of the tests': somebody
+// may have one on this machine, and it changes as it likes.
+var foreign = regexp.MustCompile(`/zdl/([a-z0-9-]+)`)
+
+func isForeign(line string) bool {
+	m := foreign.FindStringSubmatch(line)
+	return m != nil && !strings.HasPrefix(m[1], "t-") && !strings.HasPrefix(m[1], "bench")
+}
 
 // Take records what is there now. Files below the roots of the lab's state and
 // run directories belong to the trace.
@@ -42,6 +52,11 @@ func (l *Lab) Take() (Trace, error) {
 	} {
 		if err := take(); err != nil {
 			return nil, err
+		}
+	}
+	for line := range t {
+		if isForeign(line) {
+			delete(t, line)
 		}
 	}
 	return t, nil
@@ -92,8 +107,12 @@ func (t Trace) processes() error {
 		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 		program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 		name := strings.TrimSuffix(filepath.Base(program), " (deleted)")
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		arguments := strings.Split(string(line), "\x00")
+		i := slices.Index(arguments, "--name")
+		theirs := isForeign(string(groups)) || i >= 0 && i+1 < len(arguments) && isForeign("/zdl/"+arguments[i+1])
 		ours := name == "zdl" || name == "zdl-init" || strings.HasPrefix(program, "/opt/zdl/") || strings.HasPrefix(program, "/var/cache/zdl/")
-		if ours || within(string(groups), "zdl") {
+		if (ours || within(string(groups), "zdl")) && !theirs {
 			t.add("process %s started %s", p, p.Start)
 		}
 	}
@@ -120,7 +139,7 @@ func (t Trace) namespaces() error {
 	}
 	for _, pid := range pids {
 		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if within(string(groups), "zdl") {
+		if within(string(groups), "zdl") && !isForeign(string(groups)) {
 			if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil {
 				t.add("namespace %s", ns)
 			}
