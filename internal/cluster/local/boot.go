@@ -22,8 +22,10 @@ import (
 type Report func(phase, detail string, done bool)
 
 // standby are the static pods that only the first control plane starts on the
-// very first boot; the others follow as soon as the lab serves.
-var standby = []string{"kube-controller-manager", "kube-scheduler"}
+// very first boot; the others follow as soon as the lab serves. On two cores
+// three of each at once take twice as long until the first of them works. Their
+// etcd members start at once, since one of three is no quorum.
+var standby = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 
 // Up boots whatever is not running and was not switched off on purpose, and
 // returns when the users' virtual IP answers 200, all nodes that are on are
@@ -124,7 +126,7 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 		}
 	}
 	if first {
-		if err := c.waitSystem(ctx, client); err != nil {
+		if err := c.waitRedundant(ctx, client); err != nil {
 			return err
 		}
 	}

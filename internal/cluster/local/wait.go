@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -120,22 +122,93 @@ func (c *Cluster) waitUsers(ctx context.Context) error {
 	})
 }
 
-// waitSystem waits until every pod of kube-system that should run is Ready.
-func (c *Cluster) waitSystem(ctx context.Context, client kubernetes.Interface) error {
-	return until(ctx, "the system pods are Ready", 250*time.Millisecond, func(ctx context.Context) (bool, string) {
-		pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{ResourceVersion: "0"})
-		if err != nil {
-			return false, err.Error()
-		}
+// waitRedundant waits until losing any one machine is survivable: every API
+// server, scheduler and controller manager answers, and the pods of kube-system
+// and of the service are Ready. metrics-server is not waited for: it needs two
+// rounds of measurements, and nothing else needs it.
+func (c *Cluster) waitRedundant(ctx context.Context, client kubernetes.Interface) error {
+	return until(ctx, "everything is redundant", 250*time.Millisecond, func(ctx context.Context) (bool, string) {
 		want := map[string]bool{}
-		for i := range pods.Items {
-			pod := &pods.Items[i]
-			if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && !podReady(pod) && !c.off(pod.Spec.NodeName) {
-				want[pod.Namespace+"/"+pod.Name] = true
+		for name := range c.silentControlPlane(ctx) {
+			want[name] = true
+		}
+		for _, namespace := range []string{"kube-system", "web"} {
+			pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+			if err != nil {
+				return false, err.Error()
+			}
+			for i := range pods.Items {
+				if pod := &pods.Items[i]; matters(pod) && !podReady(pod) && !c.off(pod.Spec.NodeName) {
+					want[pod.Namespace+"/"+pod.Name] = true
+				}
 			}
 		}
-		return len(want) == 0, "not Ready: " + names(want)
+		return len(want) == 0, "not ready: " + names(want)
 	})
+}
+
+// matters leaves out the mirrors of static pods, whose readiness the kubelet
+// reports up to 20 s late (kubeadm's startup probes): those are asked directly.
+func matters(pod *corev1.Pod) bool {
+	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	return !mirror && pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded &&
+		pod.Labels["k8s-app"] != "metrics-server"
+}
+
+// silentControlPlane asks every control-plane program for its health, as its
+// kubelet would, and names those that do not answer 200.
+func (c *Cluster) silentControlPlane(ctx context.Context) map[string]bool {
+	programs := map[string]string{
+		"kube-apiserver":          "https://127.0.0.1:6443/readyz",
+		"kube-controller-manager": "https://127.0.0.1:10257/healthz",
+		"kube-scheduler":          "https://127.0.0.1:10259/healthz",
+	}
+	silent := map[string]bool{}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, m := range c.Topology.Of(topology.KindControlPlane) {
+		if c.off(m.Name) {
+			continue
+		}
+		for program, url := range programs {
+			group.Go(func() {
+				if err := c.healthy(ctx, m.Name, url); err != nil {
+					mu.Lock()
+					silent[program+" on "+m.Name] = true
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	group.Wait()
+	return silent
+}
+
+func (c *Cluster) healthy(ctx context.Context, machine, url string) error {
+	client := &http.Client{
+		Timeout: 2 * time.Second,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			// Like the kubelet's probes: health, not identity, is the question.
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return c.fabric.Dial(ctx, machine, network, addr)
+			},
+		},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return nil
 }
 
 func (c *Cluster) off(node string) bool {

@@ -94,7 +94,10 @@ func (l Layout) Make(ctx context.Context, p *Plan) error {
 				}
 			}
 			if m.Kind == topology.KindControlPlane {
-				return l.phases(ctx, m.Name, "certs all", "kubeconfig all", "control-plane all", "etcd local")
+				if err := l.phases(ctx, m.Name, "certs all", "kubeconfig all", "control-plane all", "etcd local"); err != nil {
+					return err
+				}
+				return l.pointKubelet(m.Name)
 			}
 			if err := l.phases(ctx, m.Name, "kubeconfig kubelet"); err != nil {
 				return err
@@ -158,6 +161,13 @@ func (l Layout) finishWorker(machine string) error {
 	if err := os.WriteFile(filepath.Join(pki, "ca.crt"), ca, 0o644); err != nil {
 		return err
 	}
+	return l.pointKubelet(machine)
+}
+
+// pointKubelet lets a kubelet reach the API by its virtual IP. kubeadm does so
+// for workers; on control planes it points at the node's own API server (feature
+// ControlPlaneKubeletLocalMode), whose failure then takes the node with it.
+func (l Layout) pointKubelet(machine string) error {
 	return Retarget(filepath.Join(l.Kubernetes(machine), "kubelet.conf"), "",
 		fmt.Sprintf("https://%s:%d", topology.APIVIP, topology.APIPort))
 }
