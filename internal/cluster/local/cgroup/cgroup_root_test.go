@@ -101,3 +101,18 @@ func TestRemoveAllTellsWhoIsStillThere(t *testing.T) {
 		t.Error("a group with a process was removed")
 	}
 }
+
+func TestRemoveAllTakesWhatAnInterruptedCreateLeft(t *testing.T) {
+	g := realGroup(t)
+	for _, dir := range g.Dirs() {
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.RemoveAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := g.System.Leftovers("cgroup-test"); len(left) > 0 {
+		t.Errorf("the lab's empty directories are left: %v", left)
+	}
+}

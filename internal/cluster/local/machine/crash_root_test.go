@@ -165,7 +165,7 @@ dd if=/dev/zero of=/var/dirty bs=1M count=200 status=none`)
 	}
 	took := time.Since(began)
 	t.Logf("power off with %d processes and 200 MB unwritten: %v", len(pids), took)
-	if took > time.Second { // 100 ms is the aim; the rest is for a busy test machine
+	if took > 3*time.Second { // 100 ms is the aim; the rest is for busy and for emulated machines
 		t.Errorf("power off took %v", took)
 	}
 	for _, pid := range pids {

@@ -151,9 +151,11 @@ func sweep(ctx context.Context, group *cgroup.Group, image string) error {
 				return err
 			}
 		}
-		if err := group.RemoveAll(ctx); err != nil {
-			return err
-		}
+	}
+	// Also when there is no group: an interrupted Start may have made the
+	// directory above it.
+	if err := group.RemoveAll(ctx); err != nil {
+		return err
 	}
 	if image == "" {
 		return nil
