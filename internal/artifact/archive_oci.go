@@ -2,9 +2,12 @@ package artifact
 
 import (
 	"archive/tar"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +15,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 const (
@@ -50,7 +52,7 @@ func openLayout(path, dir, arch, rename string) (*Archive, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: image %s: %w", path, full, err)
 		}
-		one, err := checkOCIImage(img, arch)
+		one, err := checkOCIImage(dir, img, d.Digest, arch)
 		if err != nil {
 			return nil, fmt.Errorf("%s: image %s: %w", path, full, err)
 		}
@@ -111,7 +113,18 @@ func forPlatform(index v1.ImageIndex, d v1.Descriptor, arch string) (v1.Image, v
 }
 
 // checkOCIImage reads every byte of an image and compares it with its digest.
-func checkOCIImage(img v1.Image, arch string) (ArchivedImage, error) {
+// (go-containerregistry's own check knows only layers compressed by gzip.)
+func checkOCIImage(dir string, img v1.Image, digest v1.Hash, arch string) (ArchivedImage, error) {
+	if _, err := checkBlob(dir, v1.Descriptor{Digest: digest}, false); err != nil {
+		return ArchivedImage{}, err
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return ArchivedImage{}, fmt.Errorf("read its manifest: %w", err)
+	}
+	if _, err := checkBlob(dir, manifest.Config, false); err != nil {
+		return ArchivedImage{}, err
+	}
 	config, err := img.ConfigFile()
 	if err != nil {
 		return ArchivedImage{}, fmt.Errorf("read its configuration: %w", err)
@@ -119,22 +132,49 @@ func checkOCIImage(img v1.Image, arch string) (ArchivedImage, error) {
 	if err := checkPlatform(config, arch); err != nil {
 		return ArchivedImage{}, err
 	}
-	if err := validate.Image(img); err != nil {
-		return ArchivedImage{}, fmt.Errorf("damaged: %w", err)
+	if len(config.RootFS.DiffIDs) != len(manifest.Layers) {
+		return ArchivedImage{}, fmt.Errorf("damaged: %d layers in the manifest, %d in the configuration", len(manifest.Layers), len(config.RootFS.DiffIDs))
 	}
-	id, err := img.ConfigName()
-	if err != nil {
-		return ArchivedImage{}, err
-	}
-	manifest, err := img.Manifest()
-	if err != nil {
-		return ArchivedImage{}, err
-	}
-	one := ArchivedImage{ID: id.String(), Platform: config.OS + "/" + config.Architecture}
-	for _, l := range manifest.Layers {
+	one := ArchivedImage{ID: manifest.Config.Digest.String(), Platform: config.OS + "/" + config.Architecture}
+	for i, l := range manifest.Layers {
+		plain, err := checkBlob(dir, l, true)
+		if err != nil {
+			return ArchivedImage{}, err
+		}
+		if want := config.RootFS.DiffIDs[i].String(); plain != want {
+			return ArchivedImage{}, fmt.Errorf("damaged: the content of layer %s has digest %s, should have %s", l.Digest, plain, want)
+		}
 		one.Size += l.Size
 	}
 	return one, nil
+}
+
+// checkBlob compares a blob with its descriptor. For a layer it returns the
+// digest of the content without compression.
+func checkBlob(dir string, d v1.Descriptor, isLayer bool) (plain string, err error) {
+	file, err := os.Open(filepath.Join(dir, "blobs", d.Digest.Algorithm, d.Digest.Hex))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("incomplete: blob %s is not there", d.Digest)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	raw := &counted{w: io.Discard, h: sha256.New()}
+	var unpack error // told only when the blob is what it should be
+	if isLayer {
+		plain, unpack = plainDigest(io.TeeReader(file, raw))
+	}
+	if _, err := io.Copy(raw, file); err != nil {
+		return "", err
+	}
+	if raw.hash() != d.Digest {
+		return "", fmt.Errorf("damaged: blob %s has digest %s", d.Digest, raw.hash())
+	}
+	if d.Size != 0 && d.Size != raw.n {
+		return "", fmt.Errorf("damaged: blob %s has %d bytes, should have %d", d.Digest, raw.n, d.Size)
+	}
+	return plain, unpack
 }
 
 func checkPlatform(config *v1.ConfigFile, arch string) error {

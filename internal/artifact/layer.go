@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -170,4 +172,23 @@ func (c *counted) Write(p []byte) (int, error) {
 
 func (c *counted) hash() v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(c.h.Sum(nil))}
+}
+
+// tarDirectory writes the regular files below dir to w.
+func tarDirectory(w io.Writer, dir string) error {
+	t := tar.NewWriter(w)
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		return writeEntry(t, entry{path: name, mode: 0o644, source: path})
+	})
+	if err != nil {
+		return err
+	}
+	return t.Close()
 }

@@ -29,16 +29,31 @@ func (e *RequirementError) Error() string {
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
 	text := "cannot build: missing " + strings.Join(what, ", ")
-	if len(packages) > 0 {
-		text += "; on Debian: apt-get install --no-install-recommends " + strings.Join(packages, " ")
+	if len(packages) == 0 {
+		return text
 	}
-	return text
+	text += "; on Debian: "
+	for _, p := range packages {
+		if _, foreign, ok := strings.Cut(p, ":"); ok {
+			text += "dpkg --add-architecture " + foreign + " && apt-get update && "
+			break
+		}
+	}
+	return text + "apt-get install --no-install-recommends " + strings.Join(packages, " ")
 }
 
 // Packages are the Debian packages that a build for this machine needs
 // besides the Go tool chain.
 func Packages() []string {
 	return []string{"busybox-static", "e2fsprogs", "gcc", "libc6-dev", "libseccomp-dev", "nftables"}
+}
+
+// crossPackages bring a C compiler and libc for another architecture.
+func (b *builder) crossPackages() []string {
+	return []string{
+		"gcc-" + strings.ReplaceAll(gnuTriple[b.o.Arch], "_", "-"),
+		"libc6-dev-" + b.o.Arch + "-cross",
+	}
 }
 
 // checkRequirements looks for everything that the steps to come will use.
@@ -51,14 +66,14 @@ func (b *builder) checkRequirements(plans []plan) error {
 		if p.cgo && b.canLink("seccomp.h", "-lseccomp") != nil {
 			r := Requirement{What: b.compiler() + " with the static libraries of libc and libseccomp", For: "runc", Packages: []string{"gcc", "libc6-dev", "libseccomp-dev"}}
 			if !b.native() {
-				r.Packages = []string{"gcc-" + strings.ReplaceAll(gnuTriple[b.o.Arch], "_", "-"), "libseccomp-dev:" + b.o.Arch}
+				r.Packages = append(b.crossPackages(), "libseccomp-dev:"+b.o.Arch)
 			}
 			missing = append(missing, r)
 		}
 		if p.build != nil && b.canLink("stdio.h") != nil {
 			r := Requirement{What: b.compiler() + " with a static libc", For: "the pause container", Packages: []string{"gcc", "libc6-dev"}}
 			if !b.native() {
-				r.Packages = []string{"gcc-" + strings.ReplaceAll(gnuTriple[b.o.Arch], "_", "-")}
+				r.Packages = b.crossPackages()
 			}
 			missing = append(missing, r)
 		}
