@@ -72,6 +72,9 @@ func readRecord(d Dirs, name string) (daemonRecord, error) {
 // daemonPID is the process that holds the daemon's lock, or 0. The lock, not
 // the recorded number, is the proof that a daemon lives.
 func daemonPID(d Dirs, name string) int {
+	if !exists(daemonLockPath(d, name)) {
+		return 0
+	}
 	held, err := lock(daemonLockPath(d, name))
 	if err == nil {
 		held.Close()

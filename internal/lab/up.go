@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +33,17 @@ func Up(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	if daemonPID(d, o.Name) != 0 {
 		return joinBoot(ctx, d, o)
 	}
+	info, err := up(ctx, d, o)
+	if err != nil && !exists(d.state(o.Name)) && !exists(filepath.Join(d.run(o.Name), "machines")) {
+		// Nothing was made, or it was removed again: leave no lock either.
+		_ = os.RemoveAll(d.run(o.Name))
+		_ = os.Remove(verbLockPath(d, o.Name))
+		_ = os.Remove(d.Run)
+	}
+	return info, err
+}
+
+func up(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	if _, err := artifact.Open(d.Cache); err != nil {
 		return nil, err
 	}
@@ -95,18 +105,6 @@ func checkListen(address string) error {
 		return fmt.Errorf("cannot listen on %s for the page: choose another with --listen 127.0.0.1:PORT (%w)", address, err)
 	}
 	return l.Close()
-}
-
-// checkLoopback refuses addresses that others could reach.
-func checkLoopback(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("--listen %q is not HOST:PORT: %w", address, err)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("--listen %s is not a loopback address: anyone who reaches it could break the lab; use 127.0.0.1:PORT", address)
 }
 
 func labFilePath(d Dirs, name string) string { return filepath.Join(d.state(name), "lab.yaml") }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,8 +98,8 @@ func (s *server) postPower(w http.ResponseWriter, r *http.Request) {
 	case s.Power == nil:
 		fail(w, http.StatusNotImplemented, "The machines of this cluster have no power switch.", "Only a lab that zdl built itself has one.")
 		return
-	case snap.Synced && snap.Node(node) == nil:
-		fail(w, http.StatusNotFound, "There is no node "+node+".", "zdl node list shows them.")
+	case snap.Synced && snap.Node(node) == nil && !slices.ContainsFunc(snap.Machines, func(m cluster.Machine) bool { return m.Name == node }):
+		fail(w, http.StatusNotFound, "There is no machine "+node+".", "zdl node list and zdl status show them.")
 		return
 	}
 	start, act, word := time.Now(), s.Power.PowerOff, "off"
@@ -110,7 +111,7 @@ func (s *server) postPower(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	took := float64(time.Since(start).Microseconds()) / 1000
-	s.Timeline.Add(timeline.KindPower, node, fmt.Sprintf("Power of node %s was switched %s (%.0f ms)", node, word, took), map[string]string{"node": node, "power": word})
+	s.Timeline.Add(timeline.KindPower, node, fmt.Sprintf("Power of %s was switched %s (%.0f ms)", node, word, took), map[string]string{"node": node, "power": word})
 	reply(w, PowerReply{Node: node, On: *in.On, TookMS: took})
 }
 
