@@ -1,0 +1,237 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func start(t *testing.T, c Config) *Prober {
+	t.Helper()
+	p, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { p.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return p
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 10 s until %s", what)
+		}
+	}
+}
+
+func TestClassesOfAnswers(t *testing.T) {
+	answer := func(f func(c net.Conn)) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() { defer c.Close(); f(c) }()
+			}
+		}()
+		return "http://" + l.Addr().String() + "/"
+	}
+	says := func(s string) func(net.Conn) {
+		return func(c net.Conn) {
+			c.Read(make([]byte, 1024))
+			io.WriteString(c, s)
+		}
+	}
+	closed := answer(func(net.Conn) {})
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := "http://" + gone.Addr().String() + "/"
+	gone.Close()
+	for _, c := range []struct {
+		name, url string
+		dial      func(context.Context, string, string) (net.Conn, error)
+		class     Class
+		status    int
+	}{
+		{"ok", answer(says("HTTP/1.1 200 OK\r\nX-Served-By: a\r\nContent-Length: 2\r\n\r\nhi")), nil, OK, 200},
+		{"503", answer(says("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")), nil, ServerError, 503},
+		{"404", answer(says("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")), nil, Wrong, 404},
+		{"not HTTP", answer(says("SSH-2.0-hello\r\n\r\n")), nil, Wrong, 0},
+		{"cut short", answer(says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhi")), nil, Reset, 200},
+		{"closed", closed, nil, Reset, 0},
+		{"refused", refused, nil, Refused, 0},
+		{"silence", answer(func(c net.Conn) { io.Copy(io.Discard, c) }), nil, Timeout, 0},
+		{"no route", "http://198.51.100.1/", failing(syscall.EHOSTUNREACH), Unreachable, 0},
+		{"no sockets left", "http://198.51.100.1/", failing(syscall.EMFILE), Missed, 0},
+		{"no namespace", "http://198.51.100.1/", func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("setns: gone") }, Missed, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := start(t, Config{URL: c.url, Dial: c.dial, Timeout: 100 * time.Millisecond})
+			until(t, "a request is over", func() bool { return p.Summary().Sent > 0 })
+			slots, _ := p.Recent(0, 0)
+			if s := slots[0]; s.Class != c.class || s.Status != c.status {
+				t.Errorf("class %s status %d (%s), want %s %d", s.Class, s.Status, s.Error, c.class, c.status)
+			}
+		})
+	}
+}
+
+func failing(errno syscall.Errno) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errno}
+	}
+}
+
+func TestNothingIsEverSentTwice(t *testing.T) {
+	for _, reuse := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reuse %v", reuse), func(t *testing.T) {
+			var served, opened atomic.Int64
+			var broken atomic.Bool
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				served.Add(1)
+				if broken.Load() {
+					c, _, _ := http.NewResponseController(w).Hijack()
+					c.Close()
+				}
+			}))
+			srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					opened.Add(1)
+				}
+			}
+			srv.Start()
+			defer srv.Close()
+			ctx, cancel := context.WithCancel(context.Background())
+			p, err := New(Config{URL: srv.URL + "/", Reuse: reuse, Rate: 200})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() { defer close(done); p.Run(ctx) }()
+			until(t, "some were served", func() bool { return served.Load() >= 20 })
+			if !reuse && opened.Load() < 20 {
+				t.Errorf("%d connections for 20 requests, want one each", opened.Load())
+			}
+			if reuse && opened.Load() > 10 {
+				t.Errorf("%d connections for 20 requests one after another, want few", opened.Load())
+			}
+			broken.Store(true)
+			until(t, "some failed", func() bool { return p.Summary().Failed >= 10 })
+			cancel()
+			<-done
+			s := p.Summary()
+			if got, want := served.Load(), s.Sent-s.Missed; got > want {
+				t.Errorf("the server saw %d requests, the prober made %d: something was sent twice", got, want)
+			}
+		})
+	}
+}
+
+// TestOutagesOfKnownLength switches a service off for known spans and checks
+// that each is found, none is invented, and that every bound holds.
+func TestOutagesOfKnownLength(t *testing.T) {
+	var down atomic.Bool
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer srv.Close()
+	p := start(t, Config{URL: srv.URL + "/", Rate: 200})
+	for i, length := range []time.Duration{30 * time.Millisecond, 120 * time.Millisecond, 400 * time.Millisecond, 75 * time.Millisecond} {
+		sent := p.Summary().Sent
+		until(t, "the service was up for a while", func() bool { return p.Summary().Sent > sent+20 })
+		from := time.Now()
+		down.Store(true)
+		earliest := time.Now()
+		<-time.After(length) // the fault itself, not a wait for its effect
+		latest := time.Now()
+		down.Store(false)
+		to := time.Now()
+		until(t, "it is over", func() bool { o := p.Outages(0); return len(o) == i+1 && !o[i].Open })
+		o := p.Outages(0)[i]
+		shortest, longest := ms(latest.Sub(earliest)), ms(to.Sub(from))
+		if o.LowerMS > longest || o.UpperMS < shortest {
+			t.Errorf("bounds [%g, %g] ms do not hold the true length of %g to %g ms", o.LowerMS, o.UpperMS, shortest, longest)
+		}
+		if o.ByClass["503"] != o.Failed {
+			t.Errorf("%d failures by class %v", o.Failed, o.ByClass)
+		}
+		if o.Began.Before(from.Add(-time.Second)) || o.Ended.After(time.Now().Add(time.Second)) {
+			t.Errorf("dated %v to %v", o.Began, o.Ended)
+		}
+	}
+}
+
+func TestChangedTellsOfAnOutage(t *testing.T) {
+	var down atomic.Bool
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	}))
+	defer srv.Close()
+	p := start(t, Config{URL: srv.URL + "/"})
+	until(t, "the service is up", func() bool { return p.Summary().Up })
+	c := p.Changed()
+	down.Store(true)
+	select {
+	case <-c:
+	case <-time.After(5 * time.Second):
+		t.Fatal("no news of the outage")
+	}
+	if s := p.Summary(); s.Up || s.Outage == nil || s.OutageMS < 0 {
+		t.Errorf("summary %+v, want an open outage", s)
+	}
+}
+
+func TestConfigRefusesNonsense(t *testing.T) {
+	for _, c := range []Config{
+		{URL: "https://example.org/"}, {URL: "example.org"}, {URL: "http:///x"}, {URL: ":"},
+		{URL: "http://a/", Rate: 0.5}, {URL: "http://a/", Rate: 1001}, {URL: "http://a/", Timeout: time.Millisecond}, {URL: "http://a/", Timeout: time.Minute},
+	} {
+		if _, err := New(c); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+}
+
+func BenchmarkCPUAt100PerSecond(b *testing.B) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	c := Config{URL: srv.URL + "/"}
+	if err := c.defaults(); err != nil {
+		b.Fatal(err)
+	}
+	ex, err := newExchanger(&c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if class, _, _, err := ex.do(context.Background(), time.Now().Add(time.Second)); class != OK {
+			b.Fatal(err)
+		}
+	}
+}
