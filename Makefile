@@ -37,8 +37,8 @@ up: build ## install what is missing, build, boot the default lab, say where to 
 		$(ZDL) up --name $(NAME) $(if $(PROFILE),--profile $(PROFILE)); \
 	fi
 
-down: ## remove all labs of this machine
-	@if [ -x $(ZDL) ]; then $(ZDL) down --all; else echo "nothing was built, so there is no lab"; fi
+down: ## remove the lab
+	@if [ -x $(ZDL) ]; then $(ZDL) down --name $(NAME); else echo "nothing was built, so there is no lab"; fi
 
 build: packages ## build everything a lab is made of, once
 	@$(ZDL) build

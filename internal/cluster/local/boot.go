@@ -14,6 +14,7 @@ import (
 
 	"zdl/internal/addon"
 	"zdl/internal/cluster/local/host"
+	"zdl/internal/labfile"
 	"zdl/internal/topology"
 )
 
@@ -62,6 +63,10 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 		return err
 	}
 
+	params, err := c.addonParams()
+	if err != nil {
+		return err
+	}
 	report("workers", "power on the workers", false)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -74,7 +79,7 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 	if first {
 		group.Go(func() error {
 			report("addons", "kube-proxy, CoreDNS, Skipper and the service web", false)
-			objects, err := addon.Essential(c.addonParams())
+			objects, err := addon.Essential(params)
 			if err != nil {
 				return err
 			}
@@ -114,7 +119,7 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 		}
 	}
 	if first {
-		objects, err := addon.Secondary(c.addonParams())
+		objects, err := addon.Secondary(params)
 		if err != nil {
 			return err
 		}
@@ -164,8 +169,23 @@ func (c *Cluster) seeded() bool {
 	return err == nil
 }
 
-func (c *Cluster) addonParams() addon.Params {
-	return addon.Params{Lab: c.Lab, Topology: c.Topology, Images: c.Set.Images, Fast: c.Lab.Timing == "fast"}
+func (c *Cluster) addonParams() (addon.Params, error) {
+	params := addon.Params{Lab: c.Lab, Topology: c.Topology, Images: c.Set.Images, Fast: c.Lab.Timing == labfile.Fast}
+	for _, from := range []struct {
+		into *string
+		read func() ([]byte, error)
+	}{
+		{&params.ClusterConfiguration, c.plan.ClusterConfiguration},
+		{&params.KubeletConfiguration, c.plan.KubeletConfiguration},
+		{&params.CertificateAuthority, c.layout.CertificateAuthority},
+	} {
+		data, err := from.read()
+		if err != nil {
+			return params, err
+		}
+		*from.into = string(data)
+	}
+	return params, nil
 }
 
 // wire builds the switches and lays out the nodes' files, side by side.

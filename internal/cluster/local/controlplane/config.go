@@ -34,6 +34,27 @@ const flexVolumes = "/var/lib/kubelet/volumeplugins"
 
 // kubeadmConfig is the kubeadm configuration of one node (kubeadm.k8s.io/v1beta4).
 func (p *Plan) kubeadmConfig(m *topology.Machine) ([]byte, error) {
+	initConfig, err := yaml.Marshal(map[string]any{
+		"apiVersion":       "kubeadm.k8s.io/v1beta4",
+		"kind":             "InitConfiguration",
+		"localAPIEndpoint": map[string]any{"advertiseAddress": m.Addr().String(), "bindPort": topology.APIPort},
+		"nodeRegistration": map[string]any{
+			"name": m.Name, "criSocket": "unix:///run/containerd/containerd.sock", "imagePullPolicy": "Never",
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	clusterConfig, err := p.ClusterConfiguration()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(string(initConfig) + "---\n" + string(clusterConfig)), nil
+}
+
+// ClusterConfiguration is kubeadm's description of the whole cluster, the same
+// for all nodes.
+func (p *Plan) ClusterConfiguration() ([]byte, error) {
 	timing := Timings(p.Lab.Timing)
 	var members []string
 	for _, cp := range p.Topology.Of(topology.KindControlPlane) {
@@ -45,15 +66,7 @@ func (p *Plan) kubeadmConfig(m *topology.Machine) ([]byte, error) {
 		{"leader-elect-retry-period", timing.RetryPeriod},
 	}
 	tolerate := strconv.Itoa(timing.TolerationSeconds)
-	initConfig := map[string]any{
-		"apiVersion":       "kubeadm.k8s.io/v1beta4",
-		"kind":             "InitConfiguration",
-		"localAPIEndpoint": map[string]any{"advertiseAddress": m.Addr().String(), "bindPort": topology.APIPort},
-		"nodeRegistration": map[string]any{
-			"name": m.Name, "criSocket": "unix:///run/containerd/containerd.sock", "imagePullPolicy": "Never",
-		},
-	}
-	clusterConfig := map[string]any{
+	return yaml.Marshal(map[string]any{
 		"apiVersion":           "kubeadm.k8s.io/v1beta4",
 		"kind":                 "ClusterConfiguration",
 		"kubernetesVersion":    p.KubernetesVersion,
@@ -95,16 +108,13 @@ func (p *Plan) kubeadmConfig(m *topology.Machine) ([]byte, error) {
 				{"feature-gates", "InitialCorruptCheck=false"},
 			},
 		}},
-	}
-	first, err := yaml.Marshal(initConfig)
-	if err != nil {
-		return nil, err
-	}
-	second, err := yaml.Marshal(clusterConfig)
-	if err != nil {
-		return nil, err
-	}
-	return []byte(string(first) + "---\n" + string(second)), nil
+	})
+}
+
+// KubeletConfiguration is the cluster's kubelet configuration, as kubeadm keeps
+// it in the ConfigMap kubelet-config: that of a node without taints of its own.
+func (p *Plan) KubeletConfiguration() ([]byte, error) {
+	return p.kubeletConfig(nil)
 }
 
 // kubeletConfig is /var/lib/kubelet/config.yaml of one node
@@ -156,6 +166,9 @@ func (p *Plan) kubeletConfig(m *topology.Machine) ([]byte, error) {
 
 func (p *Plan) taints(m *topology.Machine) []map[string]string {
 	var out []map[string]string
+	if m == nil {
+		return nil
+	}
 	if m.Kind == topology.KindControlPlane {
 		out = append(out, map[string]string{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
 	}

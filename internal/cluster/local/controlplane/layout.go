@@ -41,6 +41,15 @@ func (l Layout) SuperAdminConf(firstControlPlane string) string {
 	return filepath.Join(l.Kubernetes(firstControlPlane), "super-admin.conf")
 }
 
+// CertificateAuthority is the cluster's CA certificate, PEM.
+func (l Layout) CertificateAuthority() ([]byte, error) {
+	matches, err := filepath.Glob(filepath.Join(l.Dir, "*", "rootfs", "etc", "kubernetes", "pki", "ca.crt"))
+	if err != nil || len(matches) == 0 {
+		return nil, fmt.Errorf("no CA certificate below %s: %w", l.Dir, errors.Join(err, fs.ErrNotExist))
+	}
+	return os.ReadFile(matches[0])
+}
+
 func (l Layout) root(machine string) string { return filepath.Join(l.Dir, machine, "rootfs") }
 func (l Layout) marker() string             { return filepath.Join(l.Dir, "layout-complete") }
 
