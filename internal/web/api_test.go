@@ -1,0 +1,417 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"zdl/internal/arena"
+	"zdl/internal/cluster"
+	"zdl/internal/probe"
+)
+
+// ask makes one request and decodes the answer into out, unless it is nil.
+func ask(t *testing.T, c *http.Client, method, url, body string, change func(*http.Request), out any) (int, Error) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if change != nil {
+		change(req)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e Error
+	if resp.StatusCode >= 400 {
+		if json.Unmarshal(data, &e) != nil || e.Message == "" || e.Hint == "" {
+			t.Errorf("%s %s: %d without sentence and hint: %s", method, url, resp.StatusCode, data)
+		}
+	} else if out != nil {
+		if err := json.Unmarshal(data, out); err != nil {
+			t.Errorf("%s %s: %v in %s", method, url, err, data)
+		}
+	}
+	return resp.StatusCode, e
+}
+
+// socket serves the lab on a unix socket, as the owner reaches it.
+func (l *lab) socket(t *testing.T) *http.Client {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: l.handler}
+	go srv.Serve(ln)
+	t.Cleanup(func() { l.end(); srv.Close() })
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+func TestReadsAnswerWithTheEnginesState(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	until(t, "the service is known to be up", func() bool { return l.deps.Probe.Summary().Up })
+	var st Status
+	if code, _ := ask(t, srv.Client(), "GET", srv.URL+"/api/v1/status", "", nil, &st); code != 200 || st.Name != "test" || !st.Service.Up || st.Nodes.Total != 6 || st.Target.Ready != 3 {
+		t.Errorf("status %d %+v", code, st)
+	}
+	var snap cluster.Snapshot
+	if ask(t, srv.Client(), "GET", srv.URL+"/api/v1/snapshot", "", nil, &snap); len(snap.Zones) != 3 || len(snap.TargetPods()) != 3 {
+		t.Errorf("snapshot %+v", snap)
+	}
+	var p ProbeReply
+	if ask(t, srv.Client(), "GET", srv.URL+"/api/v1/probe", "", nil, &p); p.Rate != 100 || p.Lane != "new" {
+		t.Errorf("probe %+v", p)
+	}
+	var o []probe.Outage
+	if code, _ := ask(t, srv.Client(), "GET", srv.URL+"/api/v1/outages?after=0", "", nil, &o); code != 200 || o == nil {
+		t.Errorf("outages %d %v, want an empty list", code, o)
+	}
+	var a arena.State
+	if ask(t, srv.Client(), "GET", srv.URL+"/api/v1/arena", "", nil, &a); len(a.Pods) != 3 {
+		t.Errorf("arena %+v", a)
+	}
+	for path, want := range map[string]int{"/api/v1/timeline?limit=5": 200, "/api/v1/timeline?since=x": 400, "/api/v1/outages?after=-1": 400, "/api/v1/nothing": 404, "/nothing": 404} {
+		resp, err := srv.Client().Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+}
+
+func TestHitsAndTheirRefusals(t *testing.T) {
+	l := newLab(t, 100*time.Millisecond)
+	srv := l.serve(t)
+	snap := l.cluster.Snapshot()
+	pod := snap.TargetPods()[0]
+	hit := func(body string) (arena.HitResult, int, Error) {
+		var r arena.HitResult
+		code, e := ask(t, srv.Client(), "POST", srv.URL+"/api/v1/hit", body, nil, &r)
+		return r, code, e
+	}
+	r, code, _ := hit(`{"pod":"` + pod.Name + `","visitor":"Ada"}`)
+	if code != 200 || r.Health != 90 || r.UID != pod.UID {
+		t.Errorf("hit: %d %+v", code, r)
+	}
+	for body, want := range map[string]int{
+		`{"pod":"nobody"}`: 404, `{}`: 400, `{"pod":""}`: 400, `[]`: 400, ``: 400, `{"pod":"a","power":9}`: 400, `{"pod":"a"}{"pod":"b"}`: 400,
+		`{"pod":"` + strings.Repeat("x", 5000) + `"}`: 413, `{"pod":7}`: 400,
+	} {
+		if _, code, e := hit(body); code != want {
+			t.Errorf("%.40s: %d %+v, want %d", body, code, e, want)
+		}
+	}
+	tooFast := 0
+	for range 20 {
+		if _, code, _ := hit(`{"pod":"` + pod.UID + `","visitor":"Ada"}`); code == 429 {
+			tooFast++
+		}
+	}
+	if tooFast == 0 {
+		t.Error("twenty hits at once were all taken")
+	}
+	for i := range 20 {
+		if r, _, _ := hit(`{"pod":"` + pod.UID + `","visitor":"` + string(rune('a'+i)) + `"}`); r.Killed {
+			break
+		}
+	}
+	if len(l.cluster.deleted) != 1 || l.cluster.deleted[0] != pod.UID {
+		t.Errorf("deleted %v, want exactly %s", l.cluster.deleted, pod.UID)
+	}
+}
+
+func TestAKillThatTheAPIServerRefusesIsToldHonestly(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	l.cluster.mu.Lock()
+	l.cluster.refuse = errors.New("delete pod: connection refused")
+	l.cluster.mu.Unlock()
+	snap := l.cluster.Snapshot()
+	uid := snap.TargetPods()[0].UID
+	var last Error
+	for i := range 12 {
+		code, e := ask(t, srv.Client(), "POST", srv.URL+"/api/v1/hit", `{"pod":"`+uid+`","visitor":"`+string(rune('a'+i))+`"}`, nil, nil)
+		if code == 503 {
+			last = e
+		}
+	}
+	if !strings.Contains(last.Message, "could not be deleted") || !strings.Contains(last.Hint, "API server") {
+		t.Errorf("it says %+v", last)
+	}
+	if now := l.cluster.Snapshot(); now.TargetPod(uid) == nil {
+		t.Error("the pod is gone")
+	}
+}
+
+func TestVisitorsAreNotOwners(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/api/v1/attack", `{"kind":"pod-kill","target":"any"}`},
+		{"POST", "/api/v1/nodes/worker-1/power", `{"on":false}`},
+		{"GET", "/api/v1/kubeconfig", ""},
+	} {
+		if code, _ := ask(t, srv.Client(), c.method, srv.URL+c.path, c.body, nil, nil); code != 403 {
+			t.Errorf("%s %s over TCP: %d, want 403", c.method, c.path, code)
+		}
+	}
+	if len(l.cluster.deleted)+len(l.power.did) != 0 {
+		t.Error("something was done all the same")
+	}
+}
+
+func TestTheOwnerMayDoMore(t *testing.T) {
+	l := newLab(t, 50*time.Millisecond)
+	c := l.socket(t)
+	const base = "http://zdl/api/v1"
+	var a AttackReply
+	if code, e := ask(t, c, "POST", base+"/attack", `{"kind":"pod-kill","target":"any"}`, nil, &a); code != 200 || a.UID != "uid-1" || a.Node != "worker-1" {
+		t.Errorf("attack any: %d %+v %+v, want the oldest pod", code, a, e)
+	}
+	for body, want := range map[string]int{
+		`{"kind":"pod-kill","target":"web/web-6f7d9c4b5-00002"}`:              200,
+		`{"kind":"pod-kill","target":"web/none"}`:                             404,
+		`{"kind":"pod-kill","target":"kube-system/none"}`:                     404,
+		`{"kind":"meteor","target":"any"}`:                                    400,
+		`{"kind":"pod-kill","target":"any","graceSeconds":-2}`:                400,
+		`{"kind":"pod-kill","target":"kube-system/skipper-ingress-worker-1"}`: 404, // the fake cannot delete it, like one that is gone
+	} {
+		if code, e := ask(t, c, "POST", base+"/attack", body, nil, nil); code != want {
+			t.Errorf("%s: %d %+v, want %d", body, code, e, want)
+		}
+	}
+	var p PowerReply
+	if code, _ := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":false}`, nil, &p); code != 200 || p.On || p.Node != "worker-1" {
+		t.Errorf("power off: %d %+v", code, p)
+	}
+	for path, want := range map[string]int{"/nodes/nobody/power": 404} {
+		if code, _ := ask(t, c, "POST", base+path, `{"on":true}`, nil, nil); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+	if code, _ := ask(t, c, "POST", base+"/nodes/worker-1/power", `{}`, nil, nil); code != 400 {
+		t.Errorf("power without on: %d, want 400", code)
+	}
+	if got := strings.Join(l.power.did, ", "); got != "off worker-1" {
+		t.Errorf("switched %q", got)
+	}
+	l.power.fail = errors.New("stuck")
+	if code, e := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":true}`, nil, nil); code != 500 || !strings.Contains(e.Message, "stuck") {
+		t.Errorf("failing power: %d %+v", code, e)
+	}
+	resp, err := c.Get(base + "/kubeconfig")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); string(body) != "kind: Config\n" {
+		t.Errorf("kubeconfig %q", body)
+	}
+}
+
+func TestForeignSitesAreKeptOut(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	hit := func(change func(*http.Request)) int {
+		code, _ := ask(t, srv.Client(), "POST", srv.URL+"/api/v1/hit", `{"pod":"nobody"}`, change, nil)
+		return code
+	}
+	header := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
+	for name, c := range map[string]struct {
+		change func(*http.Request)
+		want   int
+	}{
+		"as usual":              {nil, 404},
+		"rebound name":          {func(r *http.Request) { r.Host = "evil.example:8420" }, 421},
+		"localhost":             {func(r *http.Request) { r.Host = "localhost:8420" }, 404},
+		"IPv6 loopback":         {func(r *http.Request) { r.Host = "[::1]:8420" }, 404},
+		"no host":               {func(r *http.Request) { r.Host = "-" }, 421},
+		"foreign origin":        {header("Origin", "http://evil.example"), 403},
+		"null origin":           {header("Origin", "null"), 403},
+		"foreign site":          {header("Sec-Fetch-Site", "cross-site"), 403},
+		"other port, same site": {header("Sec-Fetch-Site", "same-site"), 403},
+		"a form":                {header("Content-Type", "text/plain"), 415},
+		"own origin":            {header("Origin", srv.URL), 404},
+	} {
+		if got := hit(c.change); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+	if code, _ := ask(t, srv.Client(), "GET", srv.URL+"/api/v1/events", "", header("Sec-Fetch-Site", "cross-site"), nil); code != 403 {
+		t.Errorf("an event stream for a foreign page: %d, want 403", code)
+	}
+}
+
+func TestThePageAsksNobodyElse(t *testing.T) {
+	l := newLab(t, time.Second)
+	rec := httptest.NewRecorder()
+	l.handler.ServeHTTP(rec, httptest.NewRequest("GET", "http://localhost/", nil))
+	if csp := rec.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("content security policy %q", csp)
+	}
+	for k, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-cache"} {
+		if got := rec.Header().Get(k); got != want {
+			t.Errorf("%s: %q, want %q", k, got, want)
+		}
+	}
+	files, err := ui.ReadDir("ui")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		data, err := ui.ReadFile("ui/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(data), `xmlns="http://www.w3.org/2000/svg"`, "")
+		for _, bad := range []string{"http://", "https://", " style=\"", "onclick", "eval(", "innerHTML"} {
+			if strings.Contains(text, bad) {
+				t.Errorf("%s contains %q", f.Name(), bad)
+			}
+		}
+	}
+}
+
+// stream reads events until f is content.
+func stream(t *testing.T, c *http.Client, url string, f func(event string, data []byte) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	s := bufio.NewScanner(resp.Body)
+	s.Buffer(nil, 4<<20)
+	event := ""
+	for s.Scan() {
+		if e, ok := strings.CutPrefix(s.Text(), "event: "); ok {
+			event = e
+		}
+		if d, ok := strings.CutPrefix(s.Text(), "data: "); ok && f(event, []byte(d)) {
+			return
+		}
+	}
+	t.Fatalf("the stream ended: %v", s.Err())
+}
+
+func TestTheStreamTellsEveryRequestOnce(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	kinds := map[string]int{}
+	seen := map[int64]bool{}
+	doubled := 0
+	first := true
+	stream(t, srv.Client(), srv.URL+"/api/v1/events", func(event string, data []byte) bool {
+		kinds[event]++
+		if event != "probe" {
+			return false
+		}
+		var p ProbeEvent
+		if err := json.Unmarshal(data, &p); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range p.Slots {
+			if seen[s.Seq] && !first {
+				doubled++
+			}
+			seen[s.Seq] = true
+		}
+		first = false
+		return len(seen) > 150
+	})
+	for _, k := range []string{"status", "snapshot", "arena", "timeline"} {
+		if kinds[k] == 0 {
+			t.Errorf("no %s event at the start", k)
+		}
+	}
+	var low, high int64 = 1 << 62, 0
+	for seq := range seen {
+		low, high = min(low, seq), max(high, seq)
+	}
+	if missing := high - low + 1 - int64(len(seen)); missing > 5 {
+		t.Errorf("%d of %d requests were not told", missing, high-low+1)
+	}
+	if doubled > 15 { // at most what completed between the greeting and the next tick
+		t.Errorf("%d requests were told twice", doubled)
+	}
+}
+
+func TestASlowWatcherBlocksNobodyAndIsCutOff(t *testing.T) {
+	l := newLab(t, time.Second)
+	h := newHub(l.deps)
+	slow := h.join()
+	if slow == nil {
+		t.Fatal("not let in")
+	}
+	h.mu.Lock()
+	for range backlog + 10 {
+		h.tick(time.Now())
+	}
+	left := len(h.clients)
+	h.mu.Unlock()
+	select {
+	case <-slow.gone:
+	default:
+		t.Error("a watcher who reads nothing is still there")
+	}
+	if left != 0 {
+		t.Errorf("%d watchers, want none", left)
+	}
+	h.leave(slow)
+	if h.stop != nil {
+		t.Error("the hub works on with nobody there")
+	}
+}
+
+func TestStreamsEndWithTheServer(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	resp, err := srv.Client().Get(srv.URL + "/api/v1/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	l.end()
+	done := make(chan struct{})
+	go func() { io.Copy(io.Discard, resp.Body); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("the stream goes on")
+	}
+}
