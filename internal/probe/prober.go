@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -142,8 +141,8 @@ func (p *Prober) ask(ctx context.Context, s Slot) {
 	s.End = ms(time.Since(p.epoch))
 	if err != nil {
 		s.Error = err.Error()
-		if ctx.Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
-			s.Class = Missed // the prober is being stopped
+		if ctx.Err() != nil {
+			s.Class = Missed // it was cut short because the prober is being stopped
 		}
 	}
 	if s.Class == OK && s.MS() > ms(p.c.SlowAfter) {

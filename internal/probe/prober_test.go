@@ -235,3 +235,21 @@ func BenchmarkCPUAt100PerSecond(b *testing.B) {
 		}
 	}
 }
+
+func TestStoppingTheProberIsNobodysFailure(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	defer srv.Close()
+	for range 20 {
+		p, err := New(Config{URL: srv.URL + "/", Rate: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		p.Run(ctx)
+		cancel()
+		if s := p.Summary(); s.Failed > 0 {
+			slots, _ := p.Recent(0, 0)
+			t.Fatalf("%d requests failed: %+v", s.Failed, slots[len(slots)-1])
+		}
+	}
+}
