@@ -7,7 +7,7 @@
 //	programs/FAMILY-ARCH-KEY/   the programs of one upstream family
 //	sets/ARCH-KEY/              one generation: bin, cni, golden, disk.img, set.json
 //	current-ARCH                symbolic link to the generation in use
-//	tmp/, lock                  of a running build
+//	tmp-ARCH/, lock-ARCH        of a running build
 //
 // KEY is a hash of everything that goes in, so that what exists is right and
 // nothing is built twice. Directories appear by rename: there are no halves.

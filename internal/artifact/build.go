@@ -71,7 +71,7 @@ func Build(ctx context.Context, o Options) (*Set, error) {
 	if err := os.MkdirAll(b.o.CacheDir, 0o755); err != nil {
 		return nil, fmt.Errorf("create the cache: %w", err)
 	}
-	release, err := lock(ctx, b.o.CacheDir, func() {
+	release, err := lock(ctx, filepath.Join(b.o.CacheDir, "lock-"+b.o.Arch), func() {
 		b.name, b.began = "cache", time.Now()
 		b.report(Event{Phase: "wait", Detail: "another build is running"})
 	})
@@ -80,8 +80,8 @@ func Build(ctx context.Context, o Options) (*Set, error) {
 	}
 	defer release()
 
-	// Nobody else builds, so all that is in tmp is left from a build that died.
-	scratch := filepath.Join(b.o.CacheDir, "tmp")
+	// Nobody else builds here, so all that is in it is left from a build that died.
+	scratch := filepath.Join(b.o.CacheDir, "tmp-"+b.o.Arch)
 	if err := os.RemoveAll(scratch); err != nil {
 		return nil, fmt.Errorf("remove what an interrupted build left: %w", err)
 	}
@@ -188,6 +188,9 @@ func (b *builder) plan() ([]plan, error) {
 			return nil, fmt.Errorf("version of %s: %w", f.name, err)
 		}
 		k := newKey("program", b.goRoot, b.o.Arch, f.name, version, f.tags, f.linkFlags(version), strings.Join(f.packages, " "), strings.Join(f.links, " "))
+		for _, o := range f.overlay {
+			k.add(o.module + " " + o.path + " " + o.old + " " + o.new)
+		}
 		if f.build == nil {
 			if err := k.addDir(source); err != nil {
 				return nil, fmt.Errorf("hash of %s: %w", f.name, err)

@@ -148,19 +148,19 @@ func TestLibrariesOfAProgram(t *testing.T) {
 }
 
 func TestTheSecondBuilderWaits(t *testing.T) {
-	cache := t.TempDir()
-	release, err := lock(t.Context(), cache, func() { t.Error("nobody else is there") })
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := lock(t.Context(), path, func() { t.Error("nobody else is there") })
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	told := 0
-	if _, err := lock(ctx, cache, func() { told++ }); !errors.Is(err, context.DeadlineExceeded) || told != 1 {
+	if _, err := lock(ctx, path, func() { told++ }); !errors.Is(err, context.DeadlineExceeded) || told != 1 {
 		t.Fatalf("while locked: got %v, told %d times", err, told)
 	}
 	release()
-	release, err = lock(t.Context(), cache, func() { t.Error("the lock was not released") })
+	release, err = lock(t.Context(), path, func() { t.Error("the lock was not released") })
 	if err != nil {
 		t.Fatal(err)
 	}

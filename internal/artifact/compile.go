@@ -100,11 +100,7 @@ func (b *builder) patch(dir string, overlays []overlay) (modfile string, err err
 			copies[o.module] = copied
 			edits = append(edits, "-replace", o.module+"="+copied)
 		}
-		target := filepath.Join(copies[o.module], o.path)
-		if err := os.Remove(target); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-		if err := copyFile(filepath.Join(dir, o.file), target, 0o644); err != nil {
+		if err := o.apply(dir, filepath.Join(copies[o.module], o.path)); err != nil {
 			return "", err
 		}
 	}
@@ -119,6 +115,27 @@ func (b *builder) patch(dir string, overlays []overlay) (modfile string, err err
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, output)
 	}
 	return modfile, nil
+}
+
+// apply changes the file target; dir is the family's directory.
+func (o overlay) apply(dir, target string) error {
+	if o.file != "" {
+		if err := os.Remove(target); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return copyFile(filepath.Join(dir, o.file), target, 0o644)
+	}
+	text, err := os.ReadFile(target)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(text), o.old); n != 1 {
+		return fmt.Errorf("%s %s: the text to replace is there %d times", o.module, o.path, n)
+	}
+	if err := os.Remove(target); err != nil { // the copy is read-only like the original
+		return err
+	}
+	return os.WriteFile(target, []byte(strings.Replace(string(text), o.old, o.new, 1)), 0o644)
 }
 
 // moduleDir is where the sources of a module are that go.mod in dir requires.

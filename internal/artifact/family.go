@@ -27,9 +27,11 @@ type family struct {
 	build func(b *builder, f family, version, out string) ([]string, error)
 }
 
-// overlay puts a file of ours at path in an upstream module for the time of a
-// build, where a kernel needs something upstream has no switch for.
-type overlay struct{ module, path, file string }
+// overlay changes one file of an upstream module for the time of a build,
+// where a kernel needs something upstream has no switch for: it puts file, of
+// the family's directory, in the place of path, or replaces the one occurrence
+// of old in it by new.
+type overlay struct{ module, path, file, old, new string }
 
 // place says which directory of a set the programs of a family go to.
 type place int
@@ -117,6 +119,14 @@ var families = []family{
 		overlay: []overlay{
 			{module: "github.com/google/nftables", path: "expr/queue.go", file: "_overlay/queue.go"},
 			{module: "sigs.k8s.io/kube-network-policies", path: "cmd/kube-network-policies/standard/probe.go", file: "_overlay/probe.go"},
+			// It cuts connections that a new policy forbids by clearing their
+			// conntrack label, which netlink sends only after its release v1.3.1.
+			{
+				module: "github.com/vishvananda/netlink", path: "conntrack_linux.go",
+				old: "payload = append(payload, ctTupleOrig, ctTupleReply, ctMark, ctTimeout)\n",
+				new: "payload = append(payload, ctTupleOrig, ctTupleReply, ctMark, ctTimeout)\n" +
+					"\tif len(s.Labels) > 0 {\n\t\tpayload = append(payload, nl.NewRtAttr(nl.CTA_LABELS, s.Labels))\n\t}\n",
+			},
 		},
 	},
 	{

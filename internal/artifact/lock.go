@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// lock makes this process the only builder in cacheDir until release is
-// called. The kernel drops the lock when the process dies, however it dies.
-// waiting is called once if another build holds it.
-func lock(ctx context.Context, cacheDir string, waiting func()) (release func(), err error) {
-	file, err := os.OpenFile(filepath.Join(cacheDir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+// lock makes this process the only one to hold the file at path until release
+// is called. The kernel drops the lock when the process dies, however it dies.
+// waiting is called once if another process holds it.
+func lock(ctx context.Context, path string, waiting func()) (release func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock the cache: %w", err)
 	}
@@ -34,7 +33,7 @@ func lock(ctx context.Context, cacheDir string, waiting func()) (release func(),
 		select {
 		case <-ctx.Done():
 			file.Close()
-			return nil, fmt.Errorf("wait for another build in %s: %w", cacheDir, ctx.Err())
+			return nil, fmt.Errorf("wait for another build to release %s: %w", path, ctx.Err())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
