@@ -105,8 +105,14 @@ func buildStep(e artifact.Event, elapsed time.Duration) lab.Progress {
 	p := lab.Progress{Phase: e.Name, Elapsed: elapsed, Done: e.Done}
 	name := strings.TrimSpace(e.Name + " " + e.Version)
 	switch {
-	case e.Done:
+	case e.Done && e.Version != "":
 		p.Detail = e.Version
+	case e.Done:
+		p.Detail = map[string]string{
+			"images": "container images",
+			"golden": "the containerd root that all nodes share",
+			"disk":   "the disk that nodes start from",
+		}[e.Name]
 	default:
 		p.Detail = fmt.Sprintf("%d/%d %s %s", e.Step, e.Steps, name, e.Phase)
 		if e.Detail != "" {

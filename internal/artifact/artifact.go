@@ -114,6 +114,9 @@ func OpenGeneration(dir string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Arch != runtime.GOARCH {
+		return nil, fmt.Errorf("%s holds programs for %s; this machine is %s", dir, s.Arch, runtime.GOARCH)
+	}
 	for what, path := range map[string]string{
 		"the kubernetes binary":      filepath.Join(s.Bin, "kubernetes"),
 		"containerd":                 filepath.Join(s.Bin, "containerd"),
@@ -163,6 +166,8 @@ func (s *Set) at(dir string) {
 	s.Dir = dir
 	s.Bin = filepath.Join(dir, "bin")
 	s.CNI = filepath.Join(dir, "cni")
-	s.Golden = filepath.Join(dir, "golden")
-	s.DiskTemplate = filepath.Join(dir, "disk.img")
+	if s.Arch == runtime.GOARCH {
+		s.Golden = filepath.Join(dir, "golden")
+		s.DiskTemplate = filepath.Join(dir, "disk.img")
+	}
 }

@@ -65,6 +65,17 @@ func TestOpenFindsTheCurrentSetAndWhatItLacks(t *testing.T) {
 	}
 }
 
+func TestProgramsForAnotherArchitectureAreNoLab(t *testing.T) {
+	s := fakeSet(t, t.TempDir(), "riscv64-1")
+	s.Arch = "riscv64"
+	if err := s.write(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenGeneration(s.Dir); err == nil || !strings.Contains(err.Error(), "riscv64") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestGenerationsStayWhileALabHoldsThem(t *testing.T) {
 	cache, lab := t.TempDir(), t.TempDir()
 	held := fakeSet(t, cache, runtime.GOARCH+"-held")

@@ -33,7 +33,7 @@ func Export(ctx context.Context, s *Set, path string) (err error) {
 // exportFrom takes zdl and zdl-init from the directory programs.
 func exportFrom(ctx context.Context, s *Set, path, programs string) error {
 	if s.Golden == "" {
-		return fmt.Errorf("export: %s holds programs only", s.Dir)
+		return fmt.Errorf("export: %s holds programs for %s only, no images", s.Dir, s.Arch)
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -283,8 +283,14 @@ func TestAnInterruptedBuildLeavesNothingAndIsContinued(t *testing.T) {
 			t.Errorf("interrupted in %q: left %v", phase, left)
 		}
 	}
-	if processes, _ := exec.Command("pgrep", "-f", cache).Output(); len(processes) > 0 {
-		t.Errorf("processes are left: %s", processes)
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range commands {
+		if line, err := os.ReadFile(command); err == nil && strings.Contains(string(line), cache) {
+			t.Errorf("a process is left: %q", line)
+		}
 	}
 	fresh, err := Build(t.Context(), Options{CacheDir: cache, SourceDir: filepath.Join("..", "..")})
 	if err != nil {
