@@ -23,7 +23,7 @@ PURE := ./internal/arena ./internal/cluster ./internal/labfile ./internal/probe 
         ./internal/timeline ./internal/topology ./internal/web ./workload/web
 
 .DEFAULT_GOAL := help
-.PHONY: help up down programs packages build test test-packages test-unit test-race \
+.PHONY: help up down root programs packages build test test-packages test-unit test-race \
         test-cluster test-vm check bench arm64 arm64-programs clean clean-cache
 
 help: ## say what there is
@@ -49,10 +49,18 @@ programs:
 	@$(GOBUILD) -ldflags '$(LDFLAGS)' -o $(ZDL) ./cmd/zdl
 	@$(GOBUILD) -ldflags '-s -w' -o $(BIN)/zdl-init ./cmd/zdl-init
 
-packages: programs
+# Asked first, so that nobody waits for a compiler to hear it.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root; run it again with: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
+packages: root programs
 	@$(ZDL) doctor --fix --quiet --for build
 
-test-packages: programs
+test-# Asked first, so that nobody waits for a compiler to hear it.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root; run it again with: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
+packages: root programs
 	@$(ZDL) doctor --fix --quiet --for test
 
 test: test-packages check test-unit test-race build test-cluster ## install, build, and run all tests, on a real cluster too
@@ -69,7 +77,7 @@ test-race: ## the pure packages under the race detector
 	CGO_ENABLED=1 $(GO) test -race $(PURE)
 
 # One package at a time: each of them keeps all cores busy, and times what it sees.
-test-cluster: ## tests on the kernel and on real clusters, as root, after make build
+test-cluster: root ## tests on the kernel and on real clusters, as root, after make build
 	ZDL_TEST_ROOT=1 $(GO) test -p 1 -timeout 60m ./...
 
 test-vm: build ## cgroup v2 and netem, in a virtual machine with a stock Debian kernel

@@ -254,13 +254,25 @@ func (a *app) printAttack(r *attackResult) {
 			fmt.Fprintf(a.stdout, "    to be replaced by %s, not ready yet\n", p.Replacement)
 		}
 	}
+	short, failed := 0, 0
 	for _, o := range r.Outages {
-		fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, red, outageLine(&o)))
+		if notable(&o) || len(r.Outages) == 1 {
+			fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, red, outageLine(&o)))
+			continue
+		}
+		short, failed = short+1, failed+o.Failed
+	}
+	if short > 0 {
+		fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, yellow, fmt.Sprintf("Further %s failed between others that succeeded.", plural(failed, "request"))))
 	}
 	if r.Waited && len(r.Outages) == 0 {
 		fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, green, "The users saw nothing: not one request failed."))
 	}
 }
+
+// notable tells whether an outage deserves a line: a half-broken service, where
+// every other request fails, has dozens of tiny ones a second.
+func notable(o *probe.Outage) bool { return o.LowerMS >= 100 || o.Failed >= 10 || o.Open }
 
 // outageLine says how long users were not served, with its bounds.
 func outageLine(o *probe.Outage) string {

@@ -188,6 +188,11 @@ func TestAttackOnAllTellsTheOutage(t *testing.T) {
 	}
 	stdout.Reset()
 	a.printAttack(&r)
+	r.Outages = append(r.Outages, probe.Outage{ID: 5, UpperMS: 9, Failed: 2}, probe.Outage{ID: 6, UpperMS: 9, Failed: 1})
+	a.printAttack(&r)
+	if want := "Further 3 requests failed between others that succeeded."; !strings.Contains(stdout.String(), want) {
+		t.Errorf("%q is not in\n%s", want, stdout)
+	}
 	if want := "The service was down for between 1 812 ms and 1 843 ms: 182 failed requests (503 × 180, refused × 2)."; !strings.Contains(stdout.String(), want) {
 		t.Errorf("%q is not in\n%s", want, stdout)
 	}
@@ -220,7 +225,7 @@ func TestWatchCountsSecondsAndTellsWhatHappens(t *testing.T) {
 			send("probe", web.ProbeEvent{Summary: probe.Summary{NowMS: 1500, Known: true}, Slots: []probe.Slot{slot(1, 1200, probe.OK), slot(2, 1400, probe.Slow)}})
 			send("timeline", []timeline.Entry{{Seq: 1, Text: "before the watch"}, {Seq: 2, Kind: "kill", Text: "somebody killed web-a"}})
 			send("probe", web.ProbeEvent{Summary: probe.Summary{NowMS: 3100, Known: true}, Slots: []probe.Slot{slot(3, 1900, probe.ServerError), slot(4, 2500, probe.OK)},
-				Outages: []probe.Outage{{ID: 2, LowerMS: 1, UpperMS: 700, Failed: 1, ByClass: map[string]int{"503": 1}}}})
+				Outages: []probe.Outage{{ID: 2, LowerMS: 101, UpperMS: 700, Failed: 12, ByClass: map[string]int{"503": 12}}, {ID: 3, LowerMS: 0, UpperMS: 9, Failed: 1}}})
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		}),
@@ -251,16 +256,19 @@ func TestWatchCountsSecondsAndTellsWhatHappens(t *testing.T) {
 	if len(seconds) != 2 || seconds[0].OK != 2 || seconds[0].Slow != 1 || seconds[0].Failed != 1 || seconds[1].OK != 1 || seconds[1].Failed != 0 {
 		t.Errorf("seconds %+v", seconds)
 	}
-	if fmt.Sprint(events, outages) != "[somebody killed web-a] [2]" {
+	if fmt.Sprint(events, outages) != "[somebody killed web-a] [2 3]" {
 		t.Errorf("events %v, outages %v", events, outages)
 	}
 	stdout.Reset()
 	if code := run(t, a, "watch", "--for", "500ms"); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	for _, want := range []string{"somebody killed web-a", " ok    2 failed    1", "The service was down for between 1 ms and 700 ms: 1 failed request (503 × 1)."} {
+	for _, want := range []string{"somebody killed web-a", "part    3/s ok    2 failed    1", "The service was down for between 101 ms and 700 ms: 12 failed requests (503 × 12)."} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
+	}
+	if strings.Contains(stdout.String(), "9 ms") {
+		t.Errorf("a tiny interruption has a line:\n%s", stdout)
 	}
 }

@@ -78,8 +78,11 @@ func (v *view) line(s second) {
 		_ = v.app.printLine(watchSecond{time.Now(), v.summary.Up, v.summary.OutageMS, s, v.summary.P50MS, v.summary.P99MS})
 	case !v.screen.live:
 		state := "up  "
-		if v.summary.Outage != nil {
+		switch {
+		case v.summary.Outage != nil && s.OK == 0:
 			state = "DOWN"
+		case s.Failed > 0:
+			state = "part"
 		}
 		text := fmt.Sprintf("%s %s %4d/s ok %4d failed %4d", clock(time.Now()), state, s.OK+s.Failed, s.OK, s.Failed)
 		if v.summary.Outage != nil {
@@ -99,7 +102,9 @@ func (v *view) outage(o *probe.Outage) {
 		_ = v.app.printLine(watchOutage{*o})
 		return
 	}
-	v.screen.say(clock(o.Ended) + " " + paint(v.screen.w, red, outageLine(o)))
+	if notable(o) {
+		v.screen.say(clock(o.Ended) + " " + paint(v.screen.w, red, outageLine(o)))
+	}
 }
 
 // timeline prints what happened, except for what came before the watch.
@@ -111,8 +116,8 @@ func (v *view) timeline(entries []timeline.Entry) {
 		}
 		v.seen = e.Seq
 		switch {
-		case first || e.Kind == timeline.KindOutageEnded || e.Kind == timeline.KindHit:
-			// Outages come with the probe; hits are too many.
+		case first || e.Kind == timeline.KindOutageBegan || e.Kind == timeline.KindOutageEnded || e.Kind == timeline.KindErrors:
+			// Outages come with the probe.
 		case v.json:
 			_ = v.app.printLine(watchEntry{e})
 		default:

@@ -17,14 +17,14 @@ import (
 )
 
 // What an idle lab takes, by kind of node, in bytes. Memory is PSS; disk is
-// what a node's sparse image holds after its first minutes (etcd preallocates
-// 124 MB of write-ahead log).
+// room for what nodes write in their first hours: their sparse images begin
+// with 45 MiB on a control plane, where etcd's log grows, and 10 on a worker.
 const (
 	controlPlaneMemory = 450 << 20
 	workerMemory       = 130 << 20
 	restMemory         = 200 << 20 // edge, routers, daemon
-	controlPlaneDisk   = 512 << 20
-	workerDisk         = 192 << 20
+	controlPlaneDisk   = 256 << 20
+	workerDisk         = 96 << 20
 	restDisk           = 128 << 20
 
 	// buildDisk is what the artifacts and Go's caches take while they are
