@@ -81,7 +81,7 @@ func TestSmoke(t *testing.T) {
 func podAnswers(t *testing.T, users string) {
 	wait(t, patience, "the users' virtual IP answers", func() error {
 		out, err := run(t, time.Minute, "nsenter", "--net="+filepath.Join(runDir, "netns", "outside"),
-			"busybox", "wget", "-q", "-O", "-", "-T", "20", "http://"+usersVIP+"/")
+			"timeout", "20", "busybox", "wget", "-q", "-O", "-", "http://"+usersVIP+"/")
 		if err == nil {
 			t.Logf("outside saw %q", firstLine(out))
 		}
