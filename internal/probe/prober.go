@@ -104,6 +104,10 @@ func (p *Prober) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer p.ex.close()
 	defer wg.Wait()
+	// A context of its own, so that a request that is cut short always finds it
+	// done; a deadline would reach the request's dial first.
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	interval := time.Duration(float64(time.Second) / p.c.Rate)
 	start := time.Since(p.epoch)
 	timer := time.NewTimer(0)
@@ -130,7 +134,7 @@ func (p *Prober) Run(ctx context.Context) {
 			p.record(s)
 			continue
 		}
-		wg.Go(func() { p.ask(ctx, s) })
+		wg.Go(func() { p.ask(asking, s) })
 	}
 }
 
