@@ -162,10 +162,13 @@ func TestOutagesOfKnownLength(t *testing.T) {
 	for i, length := range []time.Duration{30 * time.Millisecond, 120 * time.Millisecond, 400 * time.Millisecond, 75 * time.Millisecond} {
 		sent := p.Summary().Sent
 		until(t, "the service was up for a while", func() bool { return p.Summary().Sent > sent+20 })
+		failed := p.Summary().Failed
 		from := time.Now()
 		down.Store(true)
 		earliest := time.Now()
 		<-time.After(length) // the fault itself, not a wait for its effect
+		// On a busy machine the prober may not have got to run in that time.
+		until(t, "a request failed", func() bool { return p.Summary().Failed > failed })
 		latest := time.Now()
 		down.Store(false)
 		to := time.Now()
