@@ -61,8 +61,10 @@ const LateAfter = 5 * time.Millisecond
 // A request is a sample of the service between its start and its end. So the
 // service was down for at least [end of the first failure, start of the last]
 // and for at most [start of the last success before, end of the first success
-// after]. A request that timed out waited through its whole length, so for it
-// the start counts as the moment of failure. Slots that were missed in the
+// after], where "before" means over when the first failure began, and "after"
+// begun when the last failure was over: requests may overtake each other. A
+// request that timed out waited through its whole length, so for it the start
+// counts as the moment of failure. Slots that were missed in the
 // middle are not counted into the lower bound; missed or late slots at the
 // edges widen the upper bound by themselves.
 type Outage struct {

@@ -6,8 +6,6 @@ type stalls struct {
 	spans []span
 }
 
-type span struct{ from, to float64 }
-
 const keepStalls = 64
 
 // add notes a stall. Overlapping ones become one.

@@ -1,6 +1,10 @@
 package probe
 
-import "strconv"
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
 
 // Tracker finds outages in a stream of slots. It is pure: no clock, no I/O.
 // Slots may come in any order of completion; they are judged in the order of
@@ -9,13 +13,25 @@ type Tracker struct {
 	next    int64          // Seq that is judged next
 	waiting map[int64]Slot // completed ahead of their turn
 
-	haveOK  bool
-	lastOK  Slot    // last success before the present moment
-	current *Outage // open outage
-	from    float64 // moment from which the present stretch of known failure counts
-	broken  bool    // a slot was missed since the last failure
+	// good holds the successes that may yet be "the last before": the latest
+	// that was over when the latest slot began, and those that were not.
+	good    []span
+	current *Outage     // its run of failures goes on
+	closing []*endedRun // ended runs that wait for a success that is surely later
+	from    float64     // moment from which the present stretch of known failure counts
+	until   float64     // latest moment at which current surely may still have failed
+	broken  bool        // a slot was missed since the last failure
 	ids     int
 }
+
+// endedRun is an outage whose run of failures has ended.
+type endedRun struct {
+	outage *Outage
+	until  float64
+}
+
+// span is a part of the prober's time, [from, to] in ms.
+type span struct{ from, to float64 }
 
 // Event is a step in the life of an outage: its first failure, its second, which
 // shows that it is no single lost request, and its end.
@@ -81,12 +97,8 @@ func (t *Tracker) failed(s Slot) []Event {
 	if t.current == nil {
 		t.ids++
 		t.current = &Outage{ID: t.ids, Open: true, First: s.Start, Before: s.Start, ByClass: map[string]int{}}
-		if t.haveOK {
-			t.current.Before = t.lastOK.Start
-		} else {
-			t.current.Unbounded = true
-		}
-		t.from, t.broken = failedSince(s), false
+		t.begin(s)
+		t.from, t.until, t.broken = failedSince(s), 0, false
 	}
 	o := t.current
 	if t.broken {
@@ -97,6 +109,7 @@ func (t *Tracker) failed(s Slot) []Event {
 		t.from = until
 	}
 	o.Last = max(o.Last, s.Start)
+	t.until = max(t.until, failedSince(s))
 	o.Failed++
 	o.ByClass[label(s)]++
 	if s.Late {
@@ -108,16 +121,53 @@ func (t *Tracker) failed(s Slot) []Event {
 	return out
 }
 
+// begin dates the last success before s, a first failure. Requests overlap and
+// overtake each other, so only a success that was over when s began was surely
+// before it.
+func (t *Tracker) begin(s Slot) {
+	t.current.Unbounded = true
+	for _, g := range t.good {
+		if g.to <= s.Start {
+			t.current.Before, t.current.Unbounded = g.from, false
+		}
+	}
+}
+
 func (t *Tracker) succeeded(s Slot) []Event {
+	if t.current != nil {
+		t.closing = append(t.closing, &endedRun{t.current, t.until})
+		t.current = nil
+	}
 	var out []Event
-	if o := t.current; o != nil {
+	// Only a success that began when the last failure was over is surely after it.
+	for len(t.closing) > 0 && s.Start >= t.closing[0].until {
+		o := t.closing[0].outage
+		t.closing = t.closing[1:]
 		o.Open, o.After = false, s.End
 		o.UpperMS = max(s.End-o.Before, o.LowerMS)
 		out = append(out, Event{Outage: o.clone(), Closed: true})
-		t.current = nil
 	}
-	t.haveOK, t.lastOK = true, s
+	t.remember(s)
 	return out
+}
+
+// remember keeps s as a success that later failures may refer to, and drops
+// those that s makes useless: all but the last that were over before s began.
+func (t *Tracker) remember(s Slot) {
+	kept, over := t.good[:0], span{from: -1}
+	for _, g := range t.good {
+		switch {
+		case g.to > s.Start:
+			kept = append(kept, g)
+		case g.from > over.from:
+			over = g
+		}
+	}
+	if over.from >= 0 {
+		kept = append(kept, over)
+	}
+	t.good = append(kept, span{s.Start, s.End})
+	slices.SortFunc(t.good, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 }
 
 // failedSince is the earliest moment at which the service surely failed s.
