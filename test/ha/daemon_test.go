@@ -41,7 +41,7 @@ func TestTheClusterOutlivesItsDaemonAndANewOneAdoptsIt(t *testing.T) {
 		t.Errorf("zdl status without a daemon: exit %d %q, want a sentence that says how to go on", r.Code, r.Stderr)
 	}
 	// A user asks without any help of the daemon, and so does an administrator.
-	if out := l.Shell(t, "outside", "busybox", "wget", "-q", "-O", "-", "-T", "2", harness.UsersURL()); !strings.Contains(out, `"pod":"web-`) {
+	if out := l.Shell(t, "outside", "busybox", "timeout", "3", "busybox", "wget", "-q", "-O", "-", harness.UsersURL()); !strings.Contains(out, `"pod":"web-`) {
 		t.Errorf("without a daemon the service says %q", out)
 	}
 	before := l.Info

@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -13,8 +14,7 @@ func TestDrainIsUnnoticedAndRespectsTheBudget(t *testing.T) {
 	l := lab(t)
 	first, second := workers[0], workers[1]
 	t.Cleanup(func() {
-		l.Kubectl(t, "uncordon", first, second)
-		l.WaitPods(t, "web", "app.kubernetes.io/name=web", 3, time.Minute)
+		l.TryKubectl(context.Background(), nil, "uncordon", first, second)
 	})
 	users := l.Watch(t)
 	out := l.Kubectl(t, "drain", first, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s")

@@ -22,7 +22,7 @@ func TestNetworkPolicyDeniesAndAllowsAgain(t *testing.T) {
 		address[name] = l.WaitPods(t, ns, "app="+name, 1, time.Minute)[0].Status.PodIP
 	}
 	reach := func(ctx context.Context, from, to string) error {
-		r := l.TryKubectl(ctx, nil, "-n", ns, "exec", from, "--", "wget", "-q", "-O", "-", "-T", "2", "http://"+address[to]+":8080/")
+		r := l.TryKubectl(ctx, nil, "-n", ns, "exec", from, "--", "timeout", "2", "wget", "-q", "-O", "-", "http://"+address[to]+":8080/")
 		if r.Code != 0 {
 			return fmt.Errorf("%s does not reach %s: %s", from, to, r.Stderr)
 		}
@@ -74,7 +74,7 @@ func TestNetworkPolicyDeniesEgress(t *testing.T) {
 	server := l.WaitPods(t, ns, "app=server", 1, time.Minute)[0].Status.PodIP
 	l.WaitPods(t, ns, "app=client", 1, time.Minute)
 	reach := func(ctx context.Context) error {
-		if r := l.TryKubectl(ctx, nil, "-n", ns, "exec", "client", "--", "wget", "-q", "-O", "-", "-T", "2", "http://"+server+":8080/"); r.Code != 0 {
+		if r := l.TryKubectl(ctx, nil, "-n", ns, "exec", "client", "--", "timeout", "2", "wget", "-q", "-O", "-", "http://"+server+":8080/"); r.Code != 0 {
 			return fmt.Errorf("not reached: %s", r.Stderr)
 		}
 		return nil

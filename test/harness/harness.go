@@ -131,6 +131,25 @@ func (l *Lab) Up(ctx context.Context, args ...string) error {
 	return err
 }
 
+// Join uses the lab as it runs already.
+func (l *Lab) Join(ctx context.Context) error {
+	r, err := l.Try(ctx, "status", "-o", "json")
+	if err == nil && r.Code != 0 {
+		err = fmt.Errorf("zdl status --name %s: exit %d\n%s", l.Name, r.Code, r.Stderr)
+	}
+	var status struct {
+		Lab struct{ Info *lab.Info } `json:"lab"`
+	}
+	status.Lab.Info = &l.Info
+	if err == nil {
+		err = json.Unmarshal([]byte(r.Stdout), &status)
+	}
+	if err == nil {
+		l.Client, err = l.client()
+	}
+	return err
+}
+
 // Down removes the lab.
 func (l *Lab) Down(ctx context.Context, args ...string) (Result, error) {
 	r, err := l.Try(ctx, append([]string{"down"}, args...)...)

@@ -2,7 +2,9 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -20,8 +22,8 @@ func Until(ctx context.Context, what string, limit time.Duration, ok func(contex
 		if err == nil {
 			return nil
 		}
-		if last == nil || ctx.Err() == nil {
-			last = err // what is said once the time is over is only about that
+		if last == nil || ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !strings.Contains(err.Error(), "context deadline") {
+			last = err // what is said when the time is over is only about that
 		}
 		select {
 		case <-ctx.Done():
