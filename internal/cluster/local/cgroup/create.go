@@ -42,6 +42,11 @@ func (g *Group) createIn(h Hierarchy) error {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+		if name != g.Name {
+			if err := weigh(h, dir, labWeight); err != nil {
+				return err
+			}
+		}
 		if h.has("cpuset") {
 			// A v1 cpuset starts empty and then refuses every process.
 			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
@@ -49,6 +54,43 @@ func (g *Group) createIn(h Hierarchy) error {
 					return err
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// labWeight is how much more of a busy host's CPU a whole lab gets than a single
+// process does. A group counts as one competitor however many machines are in
+// it, and a dozen machines starved by one compiler would fail over for no
+// reason that a user could see.
+const labWeight = 8
+
+// weigh sets a group's share of the CPU in multiples of the kernel's default. A
+// hierarchy without the CPU controller is left alone.
+func weigh(h Hierarchy, dir string, times int64) error {
+	switch {
+	case h.has("cpu"):
+		return write(dir, "cpu.shares", strconv.FormatInt(1024*times, 10))
+	case h.Unified && exists(filepath.Join(dir, "cpu.weight")):
+		return write(dir, "cpu.weight", strconv.FormatInt(min(100*times, 10000), 10))
+	}
+	return nil
+}
+
+// Hurry lets the group's processes run before all others and without a limit,
+// so that those that were killed come to their end at once on a busy host, too.
+func (g *Group) Hurry() error {
+	dir := g.Path("cpu")
+	if dir == "" {
+		return nil
+	}
+	settings := [][2]string{{"cpu.cfs_quota_us", "-1"}, {"cpu.shares", "262144"}}
+	if g.System.Version == V2 {
+		settings = [][2]string{{"cpu.max", "max 100000"}, {"cpu.weight", "10000"}}
+	}
+	for _, s := range settings {
+		if err := write(dir, s[0], s[1]); err != nil {
+			return fmt.Errorf("hurry machine %s: %w", g.Name, err)
 		}
 	}
 	return nil

@@ -79,6 +79,7 @@ func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk boo
 	if frozen { // those cannot die; they must not wake up for one more step either
 		_ = group.Kill()
 	}
+	_ = group.Hurry() // without it they die all the same, only later
 	err = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 	if disk != nil {
 		cutDisk(disk)
