@@ -41,7 +41,7 @@ func TestPowerOffEndsEveryProcessOfANodeAtOnceAndItReturnsAsItself(t *testing.T)
 	// 100 ms is the goal, measured by the benchmark; here other tests' pods are
 	// still being cleaned up, and we are late to look.
 	took := last.Sub(first)
-	if took > 500*time.Millisecond || len(replies) != 1 || replies[0].TookMS > 500 {
+	if took > time.Second || len(replies) != 1 || replies[0].TookMS > 1000 {
 		t.Errorf("%s from the first to the last of %d processes' end, zdl says %+v", took, len(processes), replies)
 	}
 	t.Logf("%d processes were gone within %s, zdl says %+v", len(processes), took, replies)

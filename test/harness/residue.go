@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 )
@@ -27,6 +26,10 @@ var volatile = regexp.MustCompile(`^/proc/sys/(fs/(dentry-state|file-nr|inode-nr
 // foreign matches what belongs to a lab that is not one of the tests': somebody
 // may have one on this machine, and it changes as it likes.
 var foreign = regexp.MustCompile(`/zdl/([a-z0-9-]+)`)
+
+// aboutTestLab matches the command line of a process that works for a lab of
+// the tests.
+var aboutTestLab = regexp.MustCompile(`--name[=\x00](t-|bench)|/zdl/(t-|bench)`)
 
 func isForeign(line string) bool {
 	m := foreign.FindStringSubmatch(line)
@@ -92,8 +95,8 @@ func (t Trace) lines(what, program string, args ...string) error {
 	return nil
 }
 
-// processes are those in a control group of a lab, and those that run one of
-// the lab's programs.
+// processes are those in a control group of a lab, and those whose command line
+// names one.
 func (t Trace) processes() error {
 	pids, err := allPIDs()
 	if err != nil {
@@ -105,14 +108,8 @@ func (t Trace) processes() error {
 			continue
 		}
 		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		name := strings.TrimSuffix(filepath.Base(program), " (deleted)")
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		arguments := strings.Split(string(line), "\x00")
-		i := slices.Index(arguments, "--name")
-		theirs := isForeign(string(groups)) || i >= 0 && i+1 < len(arguments) && isForeign("/zdl/"+arguments[i+1])
-		ours := name == "zdl" || name == "zdl-init" || strings.HasPrefix(program, "/opt/zdl/") || strings.HasPrefix(program, "/var/cache/zdl/")
-		if (ours || within(string(groups), "zdl")) && !theirs {
+		if within(string(groups), "zdl") && !isForeign(string(groups)) || aboutTestLab.Match(line) {
 			t.add("process %s started %s", p, p.Start)
 		}
 	}

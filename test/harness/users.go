@@ -123,11 +123,13 @@ func (u *Users) MustServeAll(t testing.TB) {
 	}
 }
 
-// Longest is the outage with the longest upper bound so far, or nil.
+// Longest is the outage so far that surely lasted longest, or the one that is
+// open, or nil. Upper bounds do not count: where the prober itself had to wait
+// for the CPU, a single failed request may have a long one.
 func (u *Users) Longest() *probe.Outage {
 	var longest *probe.Outage
 	for _, o := range u.Outages(0) {
-		if longest == nil || o.UpperMS > longest.UpperMS || o.Open {
+		if longest == nil || o.LowerMS > longest.LowerMS || o.Open {
 			longest = &o
 		}
 	}
