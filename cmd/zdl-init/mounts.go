@@ -47,7 +47,7 @@ func mountKernel(plan *boot.Plan) error {
 	if err != nil {
 		return err
 	}
-	network, err := takeTree("/proc/sys/net", "/proc/sys/net", false)
+	network, err := cloneTree("/proc/sys/net", "/proc/sys/net", false)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func buildRoot(runDir string, plan *boot.Plan, groups *cgroup.System) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	taken, err := takeFromHost(plan)
+	taken, err := takeFromHost(runDir, plan)
 	if err != nil {
 		return err
 	}
@@ -79,13 +79,6 @@ func pivot(root string) error {
 	return unix.Chdir("/")
 }
 
-// taken is a part of the host's tree on its way into the machine.
-type taken struct {
-	fd     int
-	target string
-	dir    bool
-}
-
 // hostDirs are the directories of programs and libraries. On a merged-usr host
 // all but /usr are symbolic links, and stay that.
 var hostDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
@@ -97,10 +90,14 @@ var hostFiles = []string{
 	"/etc/services", "/etc/protocols", "/etc/ethertypes", "/etc/netconfig", "/etc/rpc", "/etc/terminfo", "/etc/bash_completion",
 }
 
-func takeFromHost(plan *boot.Plan) ([]taken, error) {
+func takeFromHost(runDir string, plan *boot.Plan) ([]taken, error) {
+	empty := filepath.Join(runDir, "empty")
+	if err := os.MkdirAll(empty, 0o555); err != nil {
+		return nil, err
+	}
 	var all []taken
 	take := func(source, target string, readOnly bool) error {
-		t, err := takeTree(source, target, readOnly)
+		t, err := takeTree(source, target, readOnly, empty)
 		if err != nil {
 			return fmt.Errorf("take %s from the host: %w", source, err)
 		}
@@ -127,49 +124,4 @@ func takeFromHost(plan *boot.Plan) ([]taken, error) {
 		}
 	}
 	return all, nil
-}
-
-// takeTree clones the mounts at source, read-only ones before anybody sees them.
-func takeTree(source, target string, readOnly bool) (taken, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-	if err != nil {
-		return taken{}, err
-	}
-	if readOnly {
-		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
-			return taken{}, fmt.Errorf("make it read-only: %w", err)
-		}
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return taken{}, err
-	}
-	return taken{fd: fd, target: target, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
-}
-
-// attach puts it in its place, which is made if it is missing.
-func (t taken) attach() error {
-	defer unix.Close(t.fd)
-	if err := makePlace(t.target, t.dir); err != nil {
-		return err
-	}
-	if err := unix.MoveMount(t.fd, "", unix.AT_FDCWD, t.target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("mount %s: %w", t.target, err)
-	}
-	return nil
-}
-
-func makePlace(path string, dir bool) error {
-	if dir {
-		return os.MkdirAll(path, 0o755)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }

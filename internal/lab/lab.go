@@ -16,6 +16,7 @@ import (
 	"sort"
 	"time"
 
+	"zdl/internal/artifact"
 	"zdl/internal/labfile"
 )
 
@@ -38,8 +39,8 @@ type Dirs struct {
 	Run   string // one directory per lab: what does not
 }
 
-// DefaultDirs reads ZDL_CACHE, ZDL_STATE and ZDL_RUN and falls back to
-// /var/cache/zdl, /var/lib/zdl and /run/zdl.
+// DefaultDirs reads ZDL_STATE and ZDL_RUN and falls back to /var/lib/zdl and
+// /run/zdl; the cache is artifact.DefaultCache.
 func DefaultDirs() Dirs {
 	or := func(env, fallback string) string {
 		if v := os.Getenv(env); v != "" {
@@ -48,7 +49,7 @@ func DefaultDirs() Dirs {
 		return fallback
 	}
 	return Dirs{
-		Cache: or("ZDL_CACHE", "/var/cache/zdl"),
+		Cache: artifact.DefaultCache(),
 		State: or("ZDL_STATE", "/var/lib/zdl"),
 		Run:   or("ZDL_RUN", "/run/zdl"),
 	}
