@@ -31,12 +31,12 @@ func Connect(d Dirs, name string) (*Client, error) {
 		return nil, err
 	}
 	if !exists(d.state(name)) && !exists(d.run(name)) {
-		return nil, fmt.Errorf("no lab %q on this machine (start one: zdl up --name %s): %w", name, name, ErrNoLab)
+		return nil, noLab(name)
 	}
 	sock := socketPath(d, name)
 	conn, err := net.Dial("unix", sock)
 	if err != nil {
-		return nil, fmt.Errorf("lab %q exists but its daemon does not answer (adopt it: zdl up --name %s; or remove it: zdl down --name %s): %w", name, name, name, ErrNoDaemon)
+		return nil, say(ErrNoDaemon, "lab %q exists but nothing supervises it; adopt it: zdl up --name %s; or remove it: zdl down --name %s", name, name, name)
 	}
 	conn.Close()
 	return &Client{name: name, http: &http.Client{Transport: &http.Transport{

@@ -21,7 +21,7 @@ func Down(ctx context.Context, d Dirs, name string, o DownOptions) error {
 		return err
 	}
 	if !exists(d.state(name)) && !exists(d.run(name)) {
-		return fmt.Errorf("no lab %q on this machine, nothing to take down: %w", name, ErrNoLab)
+		return say(ErrNoLab, "no lab %q on this machine, nothing to take down", name)
 	}
 	busy, err := lock(verbLockPath(d, name))
 	if errors.Is(err, errLocked) {

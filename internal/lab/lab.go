@@ -32,6 +32,23 @@ var (
 	ErrRunning = errors.New("the lab is running already")
 )
 
+// sentence is an error that reads as written and still is one of the sentinels.
+type sentence struct {
+	text string
+	is   error
+}
+
+func (s sentence) Error() string { return s.text }
+func (s sentence) Unwrap() error { return s.is }
+
+func say(is error, format string, args ...any) error {
+	return sentence{text: fmt.Sprintf(format, args...), is: is}
+}
+
+func noLab(name string) error {
+	return say(ErrNoLab, "no lab %q on this machine; start one: zdl up --name %s", name, name)
+}
+
 // Dirs are the places on the host that labs use.
 type Dirs struct {
 	Cache string // built programs and images, shared by all labs

@@ -17,7 +17,7 @@ import (
 // Without argv it is a login shell.
 func OpenShell(ctx context.Context, d Dirs, name, machineName string, argv []string) (*exec.Cmd, error) {
 	if !exists(d.state(name)) && !exists(d.run(name)) {
-		return nil, fmt.Errorf("no lab %q on this machine (start one: zdl up --name %s): %w", name, name, ErrNoLab)
+		return nil, noLab(name)
 	}
 	m, err := machine.Find(local.MachineRun(d.run(name), machineName))
 	if errors.Is(err, machine.ErrOff) {
@@ -45,7 +45,7 @@ func Kubeconfig(d Dirs, name string) (string, error) {
 	path := d.state(name) + "/kubeconfig"
 	if !exists(path) {
 		if !exists(d.state(name)) {
-			return "", fmt.Errorf("no lab %q on this machine (start one: zdl up --name %s): %w", name, name, ErrNoLab)
+			return "", noLab(name)
 		}
 		return "", fmt.Errorf("lab %q has no kubeconfig yet: its boot is not that far (see zdl up --name %s)", name, name)
 	}

@@ -80,8 +80,8 @@ func daemonLog(d Dirs, name string) string { return filepath.Join(d.state(name),
 // joinBoot follows a boot that another `up` began. If that boot is over, the
 // lab is running already and there is nothing to do.
 func joinBoot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
-	running := fmt.Errorf("lab %q is running already (look: zdl status --name %s; remove it: zdl down --name %s; a second one beside it: zdl up --name OTHER): %w",
-		o.Name, o.Name, o.Name, ErrRunning)
+	running := say(ErrRunning, "lab %q is running already; look at it: zdl status --name %s; remove it: zdl down --name %s; a second one beside it: zdl up --name OTHER",
+		o.Name, o.Name, o.Name)
 	client, err := Connect(d, o.Name)
 	if err != nil {
 		return nil, fmt.Errorf("lab %q has a daemon that does not answer (zdl down --name %s removes the lab): %w", o.Name, o.Name, err)
