@@ -122,13 +122,22 @@ func (l *Lab) Up(ctx context.Context, args ...string) error {
 		return err
 	}
 	if r.Code != 0 {
-		return fmt.Errorf("zdl up --name %s: exit %d\n%s", l.Name, r.Code, r.Stderr)
+		return fmt.Errorf("zdl up --name %s: exit %d\n%s\nthe end of its daemon's log:\n%s", l.Name, r.Code, r.Stderr, l.daemonLog())
 	}
 	if err := json.Unmarshal([]byte(r.Stdout), &l.Info); err != nil {
 		return fmt.Errorf("zdl up -o json printed no JSON: %w\n%s", err, r.Stdout)
 	}
 	l.Client, err = l.client()
 	return err
+}
+
+// daemonLog is the end of what the lab's daemons said.
+func (l *Lab) daemonLog() string {
+	data, err := os.ReadFile(filepath.Join(l.StateDir(), "daemon.log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-6000):])
 }
 
 // Join uses the lab as it runs already.

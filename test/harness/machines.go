@@ -34,7 +34,12 @@ func ProcessOf(pid int) (Process, bool) {
 		return Process{}, false
 	}
 	fields := strings.Fields(string(data[shut+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	if len(fields) < 20 {
+		return Process{}, false
+	}
+	// The first thread of a process that is being killed may be a zombie while
+	// the others still hold its files.
+	if threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); len(threads) < 2 && (fields[0] == "Z" || fields[0] == "X") {
 		return Process{}, false
 	}
 	return Process{PID: pid, Start: fields[19], Name: string(data[open+1 : shut])}, true

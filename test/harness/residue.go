@@ -49,9 +49,7 @@ func (l *Lab) Take() (Trace, error) {
 		func() error { return t.lines("route", "ip", "route", "show", "table", "all") },
 		func() error { return t.lines("rule", "ip", "rule") },
 		func() error { return t.lines("packet filter", "nft", "list", "ruleset") },
-		func() error {
-			return t.lines("loop device", "losetup", "--noheadings", "--list", "--output", "NAME,BACK-FILE")
-		},
+		func() error { return t.loopDevices(l.dirs.State) },
 	} {
 		if err := take(); err != nil {
 			return nil, err
@@ -123,6 +121,20 @@ func (t Trace) mounts() error {
 	}
 	for line := range strings.Lines(string(data)) {
 		t.add("mount %s", strings.Join(strings.Fields(line)[3:], " "))
+	}
+	return nil
+}
+
+// loopDevices are those that hold a disk below dir.
+func (t Trace) loopDevices(dir string) error {
+	out, err := exec.Command("losetup", "--noheadings", "--raw", "--list", "--output", "NAME,BACK-FILE").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("losetup: %w\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, " "+dir+"/") {
+			t.add("loop device %s", strings.TrimSpace(line))
+		}
 	}
 	return nil
 }
