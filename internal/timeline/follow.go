@@ -136,11 +136,14 @@ func (o *outages) flush() {
 
 // Describe says in one sentence how long an ended outage was.
 func Describe(o probe.Outage) string {
-	length := fmt.Sprintf("between %.0f and %.0f ms", o.LowerMS, o.UpperMS)
-	if o.Unbounded {
-		length = fmt.Sprintf("at least %.0f ms (nothing was measured before it)", o.LowerMS)
+	length := fmt.Sprintf("was down for between %.0f and %.0f ms", o.LowerMS, o.UpperMS)
+	switch {
+	case o.Unbounded:
+		length = fmt.Sprintf("was down for at least %.0f ms (nothing had succeeded before)", o.LowerMS)
+	case o.LowerMS < 0.5:
+		length = fmt.Sprintf("was down for at most %.0f ms", o.UpperMS)
 	}
-	return fmt.Sprintf("The service was down for %s; %d requests failed: %s", length, o.Failed, Classes(o.ByClass))
+	return fmt.Sprintf("The service %s; %d requests failed: %s", length, o.Failed, Classes(o.ByClass))
 }
 
 // Classes lists failure classes by count, as in "503 × 120, timeout × 2".

@@ -78,7 +78,8 @@ export class Answers {
       ["failed ever", whole(s.failed)],
       ["prober late, p99", ms(s.lagMs)],
     ];
-    if (s.missed) rows.push(["not measured", whole(s.missed)]);
+    const missed = this.slots.filter((x) => x.class === "missed").length;
+    if (missed) rows.push(["not measured", whole(missed)]);
     const dl = $("figures");
     rows.forEach(([k, v], i) => {
       const row = dl.children[i] ?? dl.appendChild(el("div", {}, el("dt"), el("dd")));

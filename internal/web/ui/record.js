@@ -38,7 +38,9 @@ export class Record {
   }
 
   row(o) {
-    const length = o.unbounded ? `at least ${whole(o.lowerMs)} ms` : `${whole(o.lowerMs)} to ${whole(o.upperMs)} ms`;
+    let length = `${whole(o.lowerMs)} to ${whole(o.upperMs)} ms`;
+    if (o.unbounded) length = `at least ${whole(o.lowerMs)} ms`;
+    else if (o.lowerMs < 0.5) length = `at most ${whole(o.upperMs)} ms`;
     const notes = [o.missed ? `${o.missed} not measured` : "", o.late ? `${o.late} sent late` : ""].filter(Boolean).join(", ");
     return el("li", { "data-id": o.id },
       el("b", { text: length }),
