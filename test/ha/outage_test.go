@@ -124,16 +124,25 @@ func TestVisitorsOfThePageCannotDoWhatTheOwnerCan(t *testing.T) {
 	}
 }
 
+// The schedule is kept whatever becomes of the requests; on a machine that is
+// busy with tests a few slots are missed, and counted as such.
 func TestTheProberAsksAtLeastHundredTimesASecond(t *testing.T) {
 	l := lab(t)
-	waitFor(t, "ten seconds of at least 95 measured requests each", 40*time.Second, func(ctx context.Context) error {
-		var s struct{ Service probe.Summary }
-		l.ZdlJSON(t, &s, "status")
-		if s.Service.Rate < 100 || s.Service.Measured < 95 || !s.Service.Up {
-			return fmt.Errorf("%+v", s.Service)
+	var first, now struct{ Service probe.Summary }
+	l.ZdlJSON(t, &first, "status")
+	waitFor(t, "ten seconds go by on the prober's clock", 30*time.Second, func(context.Context) error {
+		l.ZdlJSON(t, &now, "status")
+		if now.Service.NowMS-first.Service.NowMS < 10_000 {
+			return fmt.Errorf("%.0f ms", now.Service.NowMS-first.Service.NowMS)
 		}
 		return nil
 	})
+	s := now.Service
+	seconds := (s.NowMS - first.Service.NowMS) / 1000
+	slots, missed := float64(s.Sent-first.Service.Sent)/seconds, float64(s.Missed-first.Service.Missed)/seconds
+	if s.Rate < 100 || slots < 95 || missed > 25 || !s.Up {
+		t.Errorf("%.1f requests a second, %.1f of them missed: %+v", slots, missed, s)
+	}
 }
 
 func TestWatchPrintsLinesWhenPiped(t *testing.T) {
