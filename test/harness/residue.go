@@ -58,22 +58,35 @@ func (l *Lab) Take() (Trace, error) {
 	for line := range t {
 		if isForeign(line) {
 			delete(t, line)
+			t[foreignLab] = true
 		}
 	}
 	return t, nil
 }
 
+// foreignLab in a trace means that somebody else's lab was there. Then what all
+// labs share may come and go with it.
+const foreignLab = "a lab of somebody else"
+
+var shared = regexp.MustCompile(`^cgroup .*/zdl$|^file (/run/zdl|/var/lib/zdl)($|/\.)|^sysctl .*inotify`)
+
 // Since lists what is new and what has gone since before, sorted.
 func (t Trace) Since(before Trace) []string {
 	var changes []string
+	others := t[foreignLab] || before[foreignLab]
+	note := func(sign, line string) {
+		if line != foreignLab && !(others && shared.MatchString(line)) {
+			changes = append(changes, sign+line)
+		}
+	}
 	for line := range t {
 		if !before[line] {
-			changes = append(changes, "+ "+line)
+			note("+ ", line)
 		}
 	}
 	for line := range before {
 		if !t[line] {
-			changes = append(changes, "- "+line)
+			note("- ", line)
 		}
 	}
 	sort.Strings(changes)
