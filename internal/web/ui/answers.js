@@ -125,7 +125,7 @@ export class Answers {
     const width = Math.max(1, px * step - 0.8);
     const height = (took) => Math.min(h - 2, 8 + 8 * Math.log2(1 + took)); // 1 ms → 16, 10 → 36, 100 → 61
     const paint = (slot) => {
-      const x = (slot.start - left) * px;
+      const x = ((slot.class === "missed" ? slot.due : slot.start) - left) * px;
       if (x < -width) return;
       if (slot.class === "missed") {
         g.fillStyle = colour.gap;
