@@ -17,7 +17,7 @@ import (
 )
 
 // memory is the sum of the proportional set sizes of all processes of a lab and
-// its daemon, in bytes, and the five greatest programs in words.
+// its daemon, in bytes, and the greatest programs in words, in MB.
 func memory(l *harness.Lab) (total float64, top string, err error) {
 	processes, err := l.Processes("")
 	if err != nil {
@@ -34,18 +34,9 @@ func memory(l *harness.Lab) (total float64, top string, err error) {
 			continue // it has ended
 		}
 		total += pss
-		by[p.Name] += pss
+		by[p.Name] += pss / 1e6
 	}
-	names := make([]string, 0, len(by))
-	for n := range by {
-		names = append(names, n)
-	}
-	sort.Slice(names, func(i, j int) bool { return by[names[i]] > by[names[j]] })
-	var words []string
-	for _, n := range names[:min(6, len(names))] {
-		words = append(words, fmt.Sprintf("%s %.0f", n, by[n]/1e6))
-	}
-	return total, strings.Join(words, ", "), nil
+	return total, greatest(by, "%.0f"), nil
 }
 
 func pss(pid int) (float64, error) {
@@ -63,23 +54,87 @@ func pss(pid int) (float64, error) {
 	return 0, fmt.Errorf("no Pss for process %d", pid)
 }
 
-// cpuUse is the CPU time that a lab and its daemon use, in percent of one core.
-func cpuUse(ctx context.Context, l *harness.Lab, over time.Duration) (total, daemon float64, err error) {
+// cpuUse is the CPU time that a lab and its daemon use, in percent of one core,
+// and what of it the greatest programs used, in words. The sum counts processes
+// that come and go, such as health checks, the programs only those that stay.
+func cpuUse(ctx context.Context, l *harness.Lab, over time.Duration) (total float64, top string, err error) {
 	groups, own, err := cpuTimes(l)
 	if err != nil {
-		return 0, 0, err
+		return 0, "", err
+	}
+	before, err := byProcess(l)
+	if err != nil {
+		return 0, "", err
 	}
 	begin := time.Now()
 	if err := rest(ctx, over); err != nil {
-		return 0, 0, err
+		return 0, "", err
 	}
 	groups2, own2, err := cpuTimes(l)
 	if err != nil {
-		return 0, 0, err
+		return 0, "", err
+	}
+	after, err := byProcess(l)
+	if err != nil {
+		return 0, "", err
 	}
 	span := time.Since(begin).Seconds()
-	daemon = 100 * (own2 - own) / span
-	return 100*(groups2-groups)/span + daemon, daemon, nil
+	use := map[string]float64{"zdl daemon": 100 * (own2 - own) / span}
+	for p, seconds := range after {
+		if was, ok := before[p]; ok {
+			use[p.Name] += 100 * (seconds - was) / span
+		}
+	}
+	return 100 * (groups2 - groups + own2 - own) / span, greatest(use, "%.1f"), nil
+}
+
+// byProcess are the seconds of CPU of each process of the machines.
+func byProcess(l *harness.Lab) (map[harness.Process]float64, error) {
+	processes, err := l.Processes("")
+	if err != nil {
+		return nil, err
+	}
+	out := map[harness.Process]float64{}
+	for _, p := range processes {
+		if seconds, err := cpuTime(p.PID); err == nil { // or it has ended
+			out[p] = seconds
+		}
+	}
+	return out, nil
+}
+
+// greatest lists the programs with the most of something.
+func greatest(by map[string]float64, format string) string {
+	names := make([]string, 0, len(by))
+	for n := range by {
+		names = append(names, n)
+	}
+	sort.Slice(names, func(i, j int) bool { return by[names[i]] > by[names[j]] })
+	var words []string
+	for _, n := range names[:min(8, len(names))] {
+		words = append(words, fmt.Sprintf("%s "+format, n, by[n]))
+	}
+	return strings.Join(words, ", ")
+}
+
+// cpuTime is what a process has used, in seconds, its waited-for children not
+// included.
+func cpuTime(pid int) (float64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// Behind the name: state is field 3, utime 14, stime 15, in ticks of 10 ms.
+	f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	sum := 0.0
+	for _, i := range []int{14 - 3, 15 - 3} {
+		ticks, err := strconv.ParseFloat(f[i], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += ticks / 100
+	}
+	return sum, nil
 }
 
 // cpuTimes are seconds of CPU: of all machines' control groups, which count
@@ -125,20 +180,8 @@ func cpuTimes(l *harness.Lab) (machines, daemon float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
-	if err != nil {
-		return 0, 0, err
-	}
-	// Behind the name: state is field 3, utime 14, stime 15, in ticks of 10 ms.
-	f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	for _, i := range []int{14 - 3, 15 - 3} {
-		ticks, err := strconv.ParseFloat(f[i], 64)
-		if err != nil {
-			return 0, 0, err
-		}
-		daemon += ticks / 100
-	}
-	return machines, daemon, nil
+	daemon, err = cpuTime(p.PID)
+	return machines, daemon, err
 }
 
 func bootID(ctx context.Context, l *harness.Lab, node string) (string, error) {
