@@ -71,6 +71,14 @@ func load(p Params, directory string, names []string) ([]*unstructured.Unstructu
 		if err != nil {
 			return nil, fmt.Errorf("addon %s: %w", name, err)
 		}
+		for _, object := range objects {
+			if len(p.Topology.Of(topology.KindControlPlane)) == 1 {
+				break // a small lab has memory to spare, and boots faster
+			}
+			if err := frugal(object); err != nil {
+				return nil, fmt.Errorf("addon %s: %w", name, err)
+			}
+		}
 		all = append(all, objects...)
 	}
 	return all, nil

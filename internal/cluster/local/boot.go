@@ -14,6 +14,7 @@ import (
 
 	"zdl/internal/addon"
 	"zdl/internal/cluster/local/host"
+	"zdl/internal/cluster/local/machine"
 	"zdl/internal/labfile"
 	"zdl/internal/topology"
 )
@@ -41,6 +42,7 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 		return err
 	}
 	report("machines", "power on the edge and the control planes", false)
+	powered := !c.Powered(c.Topology.Nodes()[0].Name) // else this is an adoption
 	if err := c.startAll(ctx, topology.KindRouter, topology.KindEdge, topology.KindOutside, topology.KindControlPlane); err != nil {
 		return err
 	}
@@ -76,6 +78,9 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 		report("workers", "", true)
 		return nil
 	})
+	if powered {
+		group.Go(func() error { return c.wakeKubelets(groupCtx) })
+	}
 	if first {
 		group.Go(func() error {
 			report("addons", "kube-proxy, CoreDNS, Skipper and the service web", false)
@@ -232,6 +237,27 @@ func (c *Cluster) startAll(ctx context.Context, kinds ...topology.Kind) error {
 				return err
 			}
 			return c.start(ctx, m)
+		})
+	}
+	return group.Wait()
+}
+
+// wakeKubelets restarts the kubelets that were started before there was an API.
+// They try to register after 0.1, 0.3, 0.7, 1.5, 3.1, 6.3 and 13.3 s
+// (registerWithAPIServer in pkg/kubelet/kubelet_node_status.go), so that they
+// would sleep for seconds now. Their pods run on.
+func (c *Cluster) wakeKubelets(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, m := range c.Topology.Of(topology.KindControlPlane) {
+		group.Go(func() error {
+			running, err := machine.Find(MachineRun(c.RunDir, m.Name))
+			if errors.Is(err, machine.ErrOff) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return running.RestartService(ctx, "kubelet")
 		})
 	}
 	return group.Wait()

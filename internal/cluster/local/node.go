@@ -67,11 +67,11 @@ func (c *Cluster) nodeSpec(m *topology.Machine, spec *machine.Spec) error {
 		"topology.kubernetes.io/zone=" + m.Zone,
 		"node.kubernetes.io/instance-type=" + fmt.Sprintf("zdl-%dcpu-%s", m.Node.CPUs, m.Node.Memory),
 	}
-	path := "PATH=/opt/zdl/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	env := append([]string{"PATH=/opt/zdl/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, c.plan.Frugal()...)
 	spec.Services = []machine.Service{
 		{
 			Name: "containerd", Argv: []string{"/opt/zdl/bin/containerd", "--config", "/etc/containerd/config.toml"},
-			Env: []string{path},
+			Env: env,
 		},
 		{
 			Name: "kubelet",
@@ -83,7 +83,7 @@ func (c *Cluster) nodeSpec(m *topology.Machine, spec *machine.Spec) error {
 				"--node-ip=" + m.Addr().String(),
 				"--node-labels=" + strings.Join(labels, ","),
 			},
-			Env:     []string{path},
+			Env:     env,
 			WaitFor: []string{"/run/containerd/containerd.sock"},
 		},
 	}
