@@ -34,7 +34,11 @@ func Up(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	}
 	defer busy.Close()
 	if daemonPID(d, o.Name) != 0 {
-		return joinBoot(ctx, d, o)
+		info, err := joinBoot(ctx, d, o)
+		// A daemon that is being killed still holds its lock for a moment.
+		if err == nil || errors.Is(err, ErrRunning) || !daemonEnds(ctx, d, o.Name, time.Second) {
+			return info, err
+		}
 	}
 	info, err := up(ctx, d, o)
 	if err != nil && !exists(d.state(o.Name)) && !exists(filepath.Join(d.run(o.Name), "machines")) {
@@ -95,6 +99,23 @@ func joinBoot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 		return nil, running
 	}
 	return info, err
+}
+
+// daemonEnds waits for a daemon's end and tells whether it came.
+func daemonEnds(ctx context.Context, d Dirs, name string, patience time.Duration) bool {
+	for deadline := time.Now().Add(patience); ; {
+		if daemonPID(d, name) == 0 {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(10 * time.Millisecond):
+			if time.Now().After(deadline) {
+				return false
+			}
+		}
+	}
 }
 
 // checkListen fails early, before anything is made, if the page's address
