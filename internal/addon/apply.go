@@ -167,6 +167,10 @@ func temporary(err error) bool {
 		return true
 	case code == 401: // authentication has not loaded all it needs
 		return true
+	case code == 422:
+		// While it starts, the API server may not know its Service range yet
+		// (pkg/registry/core/service/ipallocator) and calls right addresses wrong.
+		return strings.Contains(err.Error(), "failed to allocate IP")
 	case code == 403:
 		// Admission whose informers are not synced yet answers Forbidden
 		// (apiserver/pkg/admission/initializer); missing rights do so too.
