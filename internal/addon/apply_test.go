@@ -32,6 +32,7 @@ func TestWhatIsWorthAnotherTry(t *testing.T) {
 		{apierrors.NewForbidden(services, "x", errors.New(`User "admin" cannot create resource`)), false},
 		{apierrors.NewBadRequest("strict decoding error"), false},
 		{apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "x", nil), false},
+		{apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "failed to allocate IP 198.18.128.10", nil), true},
 		{apierrors.NewInternalError(errors.New("failed to create typed patch object (x): .spec.y: field not declared in schema")), false},
 		{fmt.Errorf("apply: %w", apierrors.NewBadRequest("wrapped")), false},
 	} {
