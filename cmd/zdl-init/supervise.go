@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -79,6 +80,7 @@ func (s *supervisor) keep(v *service) {
 	for {
 		v.waitUntilWanted()
 		v.waitForPaths()
+		v.dropEmpty()
 		if !v.isWanted() {
 			continue
 		}
@@ -198,6 +200,18 @@ func (v *service) sleep(d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-changed:
+	}
+}
+
+// dropEmpty removes what a power cut has left of files that were not synced.
+func (v *service) dropEmpty() {
+	for _, pattern := range v.DropEmpty {
+		paths, _ := filepath.Glob(pattern)
+		for _, path := range paths {
+			if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Size() == 0 {
+				_ = os.Remove(path)
+			}
+		}
 	}
 }
 

@@ -85,6 +85,9 @@ func (c *Cluster) nodeSpec(m *topology.Machine, spec *machine.Spec) error {
 			},
 			Env:     env,
 			WaitFor: []string{"/run/containerd/containerd.sock"},
+			// It writes its serving certificate without a sync, and ends when it
+			// finds an empty one; without one it makes another.
+			DropEmpty: []string{"/var/lib/kubelet/pki/*", "/var/lib/kubelet/*_state", "/var/lib/kubelet/*_checkpoint"},
 		},
 	}
 	return nil

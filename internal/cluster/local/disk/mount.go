@@ -18,7 +18,10 @@ func Mount(image, dir string) error {
 	defer device.Close()
 	// noinit_itable: the kernel would otherwise zero the inode tables in the
 	// background, and fill the sparse image with that.
-	if err := unix.Mount(device.Name(), dir, "ext4", unix.MS_NOATIME, "noinit_itable"); err != nil {
+	// nodelalloc: content reaches the disk with the journal's commit (every 5 s)
+	// and not up to 30 s after the file itself, so that a power cut leaves old
+	// files or whole files but, other than in rare cases, no empty ones.
+	if err := unix.Mount(device.Name(), dir, "ext4", unix.MS_NOATIME, "noinit_itable,nodelalloc"); err != nil {
 		return fmt.Errorf("mount %s (%s): %w", image, device.Name(), err)
 	}
 	return nil

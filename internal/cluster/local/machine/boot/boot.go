@@ -64,6 +64,10 @@ type Service struct {
 	Argv    []string // an absolute path first
 	Env     []string // beside PATH, HOME and LANG
 	WaitFor []string // absolute paths in the machine that must exist before it starts; a socket must also accept
+	// DropEmpty are patterns (path/filepath.Match) of files that are removed
+	// before it starts if they are empty: a power cut leaves such files behind when
+	// their content was not synced, and not every program bears that.
+	DropEmpty []string
 }
 
 // Ready is the first process's answer to its starter.
