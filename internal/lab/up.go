@@ -93,9 +93,22 @@ func joinBoot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lab %q has a daemon that does not answer (zdl down --name %s removes the lab): %w", o.Name, o.Name, err)
 	}
+	// The story of a boot that is over is told at once: it is not worth telling.
+	const atOnce = 200 * time.Millisecond
 	begin := time.Now()
-	info, err := follow(ctx, client, o.Progress)
-	if err == nil && time.Since(begin) < 200*time.Millisecond {
+	var held []Progress
+	tell := func(p Progress) {
+		held = append(held, p)
+		if o.Progress == nil || time.Since(begin) < atOnce {
+			return
+		}
+		for _, p := range held {
+			o.Progress(p)
+		}
+		held = nil
+	}
+	info, err := follow(ctx, client, tell)
+	if err == nil && time.Since(begin) < atOnce {
 		return nil, running
 	}
 	return info, err

@@ -74,19 +74,19 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	return nil
 }
 
-// power adapts the cluster's power switch to the API, which wants no duration.
+// power adapts the cluster's power switch to the API.
 type power struct {
 	d    *daemon
 	view *kube.View
 }
 
-func (p power) PowerOff(ctx context.Context, node string) error {
+func (p power) PowerOff(ctx context.Context, node string) (time.Duration, error) {
 	took, err := p.d.cluster.PowerOff(ctx, node)
 	if err == nil {
 		p.d.log.Info("power off", "machine", node, "ms", took.Milliseconds())
 		p.view.Touch()
 	}
-	return err
+	return took, err
 }
 
 func (p power) PowerOn(ctx context.Context, node string) error {

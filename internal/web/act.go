@@ -102,15 +102,21 @@ func (s *server) postPower(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "There is no machine "+node+".", "zdl node list and zdl status show them.")
 		return
 	}
-	start, act, word := time.Now(), s.Power.PowerOff, "off"
+	word, begin := "off", time.Now()
+	var gone time.Duration
+	var err error
 	if *in.On {
-		act, word = s.Power.PowerOn, "on"
+		word = "on"
+		err = s.Power.PowerOn(r.Context(), node)
+		gone = time.Since(begin)
+	} else {
+		gone, err = s.Power.PowerOff(r.Context(), node)
 	}
-	if err := act(r.Context(), node); err != nil {
+	if err != nil {
 		fail(w, http.StatusInternalServerError, fmt.Sprintf("Powering %s %s failed: %v.", node, word, err), "zdl status shows what is running.")
 		return
 	}
-	took := float64(time.Since(start).Microseconds()) / 1000
+	took := float64(gone.Microseconds()) / 1000
 	s.Timeline.Add(timeline.KindPower, node, fmt.Sprintf("Power of %s was switched %s (%.0f ms)", node, word, took), map[string]string{"node": node, "power": word})
 	reply(w, PowerReply{Node: node, On: *in.On, TookMS: took})
 }

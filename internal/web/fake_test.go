@@ -185,8 +185,10 @@ func (p *fakePower) switched(word, node string) error {
 	p.did = append(p.did, word+" "+node)
 	return p.fail
 }
-func (p *fakePower) PowerOff(_ context.Context, node string) error { return p.switched("off", node) }
-func (p *fakePower) PowerOn(_ context.Context, node string) error  { return p.switched("on", node) }
+func (p *fakePower) PowerOff(_ context.Context, node string) (time.Duration, error) {
+	return time.Millisecond, p.switched("off", node)
+}
+func (p *fakePower) PowerOn(_ context.Context, node string) error { return p.switched("on", node) }
 
 // lab is everything behind the handler, running for real except the cluster.
 type lab struct {

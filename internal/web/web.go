@@ -25,6 +25,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"zdl/internal/arena"
 	"zdl/internal/cluster"
@@ -67,7 +68,8 @@ type Prober interface {
 
 // Power is the power switch of every node.
 type Power interface {
-	PowerOff(ctx context.Context, node string) error
+	// PowerOff returns how long it took until the last process was gone.
+	PowerOff(ctx context.Context, node string) (time.Duration, error)
 	PowerOn(ctx context.Context, node string) error
 }
 
