@@ -60,11 +60,13 @@ func (c *Cluster) cut(ctx context.Context, m *topology.Machine) (time.Duration, 
 	if err := c.fabric.SetLink(ctx, m, false); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, fmt.Errorf("cut the link of %s: %w", m.Name, err)
 	}
+	took := time.Since(begin)
 	running, err := machine.Find(MachineRun(c.RunDir, m.Name))
 	if err == nil {
-		err = running.PowerOff(ctx)
+		var gone time.Duration
+		gone, err = running.Cut(ctx)
+		took += gone
 	}
-	took := time.Since(begin)
 	if err != nil && !errors.Is(err, machine.ErrOff) {
 		return took, fmt.Errorf("cut the power of %s: %w", m.Name, err)
 	}

@@ -25,38 +25,47 @@ const patience = 10 * time.Second
 // it. It returns when every process is gone, the disk is let go of and the
 // control groups are removed. A machine that is off already is no error.
 func (m *Machine) PowerOff(ctx context.Context) error {
+	_, err := m.Cut(ctx)
+	return err
+}
+
+// Cut is PowerOff and tells how long it took until the last process was gone,
+// which is before the disk and the control groups are.
+func (m *Machine) Cut(ctx context.Context) (gone time.Duration, err error) {
 	return powerOff(ctx, m.runDir)
 }
 
-func powerOff(ctx context.Context, runDir string) error {
+func powerOff(ctx context.Context, runDir string) (gone time.Duration, err error) {
 	lock, err := acquire(ctx, runDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer lock.Close()
 	plan, err := boot.ReadPlan(runDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // never got as far as to start anything
+		return 0, nil // never got as far as to start anything
 	}
 	if err != nil {
-		return fmt.Errorf("power off the machine in %s: %w", runDir, err)
+		return 0, fmt.Errorf("power off the machine in %s: %w", runDir, err)
 	}
 	group, err := groupOf(plan)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if mark, err := boot.ReadMark(runDir); err == nil {
+		begin := time.Now()
 		if err := kill(ctx, mark, group, plan.Disk != ""); err != nil {
-			return fmt.Errorf("power off machine %s: %w", plan.Name, err)
+			return 0, fmt.Errorf("power off machine %s: %w", plan.Name, err)
 		}
+		gone = time.Since(begin)
 	}
 	if err := sweep(ctx, group, plan.Disk); err != nil {
-		return fmt.Errorf("power off machine %s: %w", plan.Name, err)
+		return gone, fmt.Errorf("power off machine %s: %w", plan.Name, err)
 	}
-	return os.RemoveAll(filepath.Join(runDir, boot.MarkFile))
+	return gone, os.RemoveAll(filepath.Join(runDir, boot.MarkFile))
 }
 
 // kill kills the first process and returns when it is gone. The kernel lets it
@@ -183,7 +192,7 @@ func sweep(ctx context.Context, group *cgroup.Group, image string) error {
 // that is left of it outside its state directory. It is idempotent, and works
 // for machines of which a crash left only parts.
 func Destroy(ctx context.Context, runDir string) error {
-	if err := powerOff(ctx, runDir); err != nil {
+	if _, err := powerOff(ctx, runDir); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(runDir); err != nil {
