@@ -4,12 +4,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// frugality is the GOGC of system pods: a garbage collection at half the usual
-// growth. A lab with several control planes runs a data centre on one machine,
+// frugality is the GOGC of system pods: a garbage collection at a third of the
+// usual growth. A lab with several control planes runs a data centre on one machine,
 // and its system pods idle most of the time on heaps that grew while they
 // started. Those that users' requests pass through are left alone: theirs are
 // small and would be collected all the time.
-const frugality = "50"
+const frugality = "33"
 
 var inTheWay = map[string]bool{"web": true, "skipper-ingress": true}
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,6 +70,8 @@ func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress
 	// behind a failing-over virtual IP that is too long.
 	os.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", "2")
 	os.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "2")
+
+	debug.SetGCPercent(50) // it idles most of the time, beside a data centre
 
 	ctx, cancel := context.WithCancel(ctx)
 	dm := &daemon{
