@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Hold keeps this generation from being removed by later builds for as long
@@ -20,7 +21,7 @@ func (s *Set) Hold(path string) error {
 		return fmt.Errorf("hold %s: %w", s.Dir, err)
 	}
 	dir := filepath.Join(s.Dir, "holders")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("hold %s: %w", s.Dir, err)
 	}
 	sum := sha256.Sum256([]byte(path))
@@ -30,7 +31,11 @@ func (s *Set) Hold(path string) error {
 	}
 	// By rename: a holder that is half written would hold nothing.
 	fresh := fmt.Sprintf("%s.%d", name, os.Getpid())
-	if err := os.WriteFile(fresh, []byte(path), 0o644); err != nil {
+	err = os.WriteFile(fresh, []byte(path), 0o644)
+	if errors.Is(err, syscall.EROFS) {
+		return nil // what lies on a read-only file system is removed by nobody
+	}
+	if err != nil {
 		return fmt.Errorf("hold %s: %w", s.Dir, err)
 	}
 	if err := os.Rename(fresh, name); err != nil {
