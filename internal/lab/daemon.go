@@ -17,8 +17,11 @@ import (
 	"k8s.io/client-go/rest"
 
 	"zdl/internal/artifact"
+	"zdl/internal/cluster/kube"
 	"zdl/internal/cluster/local"
+	"zdl/internal/fault"
 	"zdl/internal/labfile"
+	"zdl/internal/timeline"
 	"zdl/internal/topology"
 )
 
@@ -49,6 +52,9 @@ type daemon struct {
 	cluster *local.Cluster
 	boot    *bootLog
 	record  daemonRecord
+	faults  *fault.Engine
+	story   *timeline.Log                // everything that happened
+	view    atomic.Pointer[kube.View]    // what is seen of the cluster, once its API has answered
 	handler atomic.Pointer[http.Handler] // what answers once the lab is up
 	work    sync.WaitGroup               // everything the daemon started
 
@@ -126,6 +132,14 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 		StateDir: d.dirs.state(d.name), RunDir: d.dirs.run(d.name), RunRoot: d.dirs.Run,
 		Init: filepath.Join(filepath.Dir(self), "zdl-init"), Log: d.log,
 	})
+	if d.story, err = timeline.Open(filepath.Join(d.dirs.state(d.name), "timeline.jsonl")); err != nil {
+		return nil, err
+	}
+	// Before anything waits for the API server: an unfinished fault may be what
+	// keeps it from answering.
+	if err := d.startFaults(ctx); err != nil {
+		return nil, err
+	}
 	page, err := d.listenLoopback(ctx, listenAddress)
 	if err != nil {
 		return nil, err

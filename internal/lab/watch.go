@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"zdl/internal/arena"
-	"zdl/internal/cluster"
 	"zdl/internal/cluster/kube"
 	"zdl/internal/cluster/local/cloud"
 	"zdl/internal/probe"
@@ -39,7 +37,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	}
 	view, err := kube.New(config, kube.Options{
 		Dial:         fromOutside,
-		Capabilities: []cluster.Capability{cluster.CapabilityPower, cluster.CapabilityExec},
+		Capabilities: capabilities(),
 		Power:        d.cluster.PowerState,
 		Machines:     d.cluster.Machines,
 		Log:          d.log,
@@ -51,10 +49,8 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	log, err := timeline.Open(filepath.Join(d.dirs.state(d.name), "timeline.jsonl"))
-	if err != nil {
-		return err
-	}
+	d.view.Store(view)
+	log := d.story
 	game := arena.New(view, prober, log, arena.DefaultRules())
 	d.work.Go(func() { view.Run(ctx) })
 	d.startProbing = func() {
@@ -65,6 +61,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	handler := web.Handler(web.Deps{
 		Name: d.name, Cluster: view, Probe: prober, Arena: game, Timeline: log,
 		Power:      power{d, view},
+		Faults:     d.faults,
 		Status:     func() any { return d.status(ctx) },
 		Kubeconfig: func() ([]byte, error) { return os.ReadFile(d.kubeconfigPath()) },
 		Done:       ctx.Done(),

@@ -12,6 +12,11 @@
 //	POST /api/v1/hit                 HitRequest → arena.HitResult
 //	POST /api/v1/attack              AttackRequest → AttackReply           (owner)
 //	POST /api/v1/nodes/{name}/power  PowerRequest → PowerReply             (owner)
+//	GET  /api/v1/faults              []fault.Kind: the catalogue
+//	GET  /api/v1/attacks             []fault.Attack
+//	POST /api/v1/attacks             fault.Request → fault.Attack          (owner)
+//	POST /api/v1/attacks/{id}/heal   → fault.Attack                        (owner)
+//	POST /api/v1/heal                → []fault.Attack, all of them         (owner)
 //	GET  /api/v1/kubeconfig          YAML                                  (owner)
 //
 // Owner is who comes through the daemon's unix socket, whose file mode says who
@@ -43,6 +48,8 @@ type Deps struct {
 	Arena    *arena.Arena
 	Timeline *timeline.Log
 
+	// Faults breaks things and puts them right; nil where there is none.
+	Faults Faults
 	// Power switches nodes; nil where machines cannot be switched.
 	Power Power
 	// Status adds what the lab knows about itself to GET /status; nil: nothing.
@@ -97,6 +104,11 @@ func Handler(d Deps) http.Handler {
 	mux.HandleFunc("POST /api/v1/hit", s.postHit)
 	mux.HandleFunc("POST /api/v1/attack", owner(s.postAttack))
 	mux.HandleFunc("POST /api/v1/nodes/{name}/power", owner(s.postPower))
+	mux.HandleFunc("GET /api/v1/faults", s.getFaults)
+	mux.HandleFunc("GET /api/v1/attacks", s.getAttacks)
+	mux.HandleFunc("POST /api/v1/attacks", owner(s.postAttacks))
+	mux.HandleFunc("POST /api/v1/attacks/{id}/heal", owner(s.postHeal))
+	mux.HandleFunc("POST /api/v1/heal", owner(s.postHealAll))
 	mux.HandleFunc("GET /api/v1/kubeconfig", owner(s.getKubeconfig))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "There is no "+r.Method+" "+r.URL.Path+".", "The paths are listed in docs and in the package comment of internal/web.")

@@ -1,0 +1,66 @@
+// Package step holds the mechanisms by which faults change the world: cut a
+// machine's power, freeze a control group, drop packets, shape a link, run a
+// process, replace a file, patch an object. Each is a fault.Step: data that is
+// written down before anything is touched, and four verbs.
+//
+// Adding one: a struct whose exported fields say what to do and how to undo it,
+// the methods of fault.Step, and a line in New.
+package step
+
+import (
+	"log/slog"
+	"sync"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"zdl/internal/cluster"
+	"zdl/internal/cluster/local"
+	"zdl/internal/fault"
+)
+
+// World is what steps reach.
+type World struct {
+	// Local is the lab's own machines and network; nil on clusters of others.
+	Local *local.Cluster
+	// Config gives access to the API server. Calls fail while that does not
+	// answer, and Config itself may fail before the first boot is through.
+	Config func() (*rest.Config, error)
+	// Snapshot is the cluster as last seen; not Synced until it was.
+	Snapshot func() cluster.Snapshot
+	// Capabilities is what can be done to this cluster.
+	Capabilities []cluster.Capability
+	// Dir is a directory that survives the daemon and a reboot, for what steps
+	// must keep to undo.
+	Dir string
+	// Init is the path of the program zdl-init, which runs helpers in machines.
+	Init string
+	Log  *slog.Logger
+
+	once   sync.Mutex
+	client kubernetes.Interface
+}
+
+// Kube speaks to the API server through its virtual IP.
+func (w *World) Kube() (kubernetes.Interface, error) {
+	w.once.Lock()
+	defer w.once.Unlock()
+	if w.client != nil {
+		return w.client, nil
+	}
+	config, err := w.Config()
+	if err != nil {
+		return nil, err
+	}
+	w.client, err = kubernetes.NewForConfig(config)
+	return w.client, err
+}
+
+// Mechanics makes empty steps that are bound to this world.
+func (w *World) Mechanics(mechanism string) fault.Step {
+	switch mechanism {
+	case "power":
+		return &Power{w: w}
+	}
+	return nil
+}

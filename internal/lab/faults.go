@@ -1,0 +1,50 @@
+package lab
+
+import (
+	"context"
+	"path/filepath"
+
+	"zdl/internal/cluster"
+	machine "zdl/internal/cluster/local/machine/boot"
+	"zdl/internal/fault"
+	"zdl/internal/fault/catalogue"
+	"zdl/internal/fault/step"
+)
+
+// capabilities is what can be done to a cluster that the lab built itself.
+func capabilities() []cluster.Capability {
+	return []cluster.Capability{cluster.CapabilityAPI, cluster.CapabilityPower, cluster.CapabilityLink, cluster.CapabilityDisk, cluster.CapabilityExec}
+}
+
+// startFaults opens the journal of faults and lets the engine take over what an
+// earlier daemon left unfinished.
+func (d *daemon) startFaults(ctx context.Context) error {
+	dir := filepath.Join(d.dirs.state(d.name), "faults")
+	journal, err := fault.OpenJournal(dir)
+	if err != nil {
+		return err
+	}
+	host, err := machine.HostBoot()
+	if err != nil {
+		return err
+	}
+	world := &step.World{
+		Local: d.cluster, Config: d.cluster.RESTConfig, Capabilities: capabilities(),
+		Dir: filepath.Join(d.dirs.state(d.name), "kept"), Init: d.cluster.Init, Log: d.log,
+		Snapshot: func() cluster.Snapshot {
+			if view := d.view.Load(); view != nil {
+				return view.Snapshot()
+			}
+			return cluster.Snapshot{}
+		},
+	}
+	d.faults, err = fault.New(fault.Config{
+		Journal: journal, Kinds: catalogue.Kinds(world), Mechanics: world.Mechanics, Guard: fault.DefaultGuard(), HostBoot: host, Log: d.log,
+		Record: func(kind, subject, text string, fields map[string]string) { d.story.Add(kind, subject, text, fields) },
+	})
+	if err != nil {
+		return err
+	}
+	d.work.Go(func() { d.faults.Run(ctx) })
+	return nil
+}

@@ -1,0 +1,87 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"zdl/internal/fault"
+)
+
+// Faults is what is shown and driven of a fault.Engine.
+type Faults interface {
+	Catalogue() []fault.Kind
+	Attacks() []fault.Attack
+	Attack(ctx context.Context, r fault.Request) (fault.Attack, error)
+	Heal(ctx context.Context, id string) (fault.Attack, error)
+	HealAll(ctx context.Context) ([]fault.Attack, error)
+}
+
+func (s *server) getFaults(w http.ResponseWriter, _ *http.Request) {
+	if s.faultless(w) {
+		return
+	}
+	reply(w, s.Faults.Catalogue())
+}
+
+func (s *server) getAttacks(w http.ResponseWriter, _ *http.Request) {
+	if s.faultless(w) {
+		return
+	}
+	reply(w, s.Faults.Attacks())
+}
+
+func (s *server) postAttacks(w http.ResponseWriter, r *http.Request) {
+	var in fault.Request
+	if s.faultless(w) || !read(w, r, &in) {
+		return
+	}
+	out, err := s.Faults.Attack(r.Context(), in)
+	if err != nil {
+		refuseFault(w, err)
+		return
+	}
+	reply(w, out)
+}
+
+func (s *server) postHeal(w http.ResponseWriter, r *http.Request) {
+	if s.faultless(w) {
+		return
+	}
+	out, err := s.Faults.Heal(r.Context(), r.PathValue("id"))
+	if err != nil {
+		refuseFault(w, err)
+		return
+	}
+	reply(w, out)
+}
+
+func (s *server) postHealAll(w http.ResponseWriter, r *http.Request) {
+	if s.faultless(w) {
+		return
+	}
+	out, err := s.Faults.HealAll(r.Context())
+	if err != nil {
+		refuseFault(w, err)
+		return
+	}
+	reply(w, out)
+}
+
+func (s *server) faultless(w http.ResponseWriter) bool {
+	if s.Faults == nil {
+		fail(w, http.StatusNotImplemented, "Nothing can be broken here.", "This server was started without a fault engine.")
+	}
+	return s.Faults == nil
+}
+
+// refuseFault answers with an error of the engine: one of its own kind means that
+// nothing was touched.
+func refuseFault(w http.ResponseWriter, err error) {
+	var refused *fault.Error
+	if errors.As(err, &refused) {
+		fail(w, http.StatusUnprocessableEntity, refused.Message, refused.Hint)
+		return
+	}
+	fail(w, http.StatusInternalServerError, err.Error()+".", "zdl attacks shows what is still active; zdl heal --all takes everything back.")
+}
