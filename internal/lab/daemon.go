@@ -144,8 +144,11 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 	if err != nil {
 		return nil, err
 	}
-	bootCtx, cancel := context.WithTimeout(ctx, bootLimit)
+	limited, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
+	bootCtx, end := context.WithCancelCause(limited)
+	defer end(nil)
+	d.work.Go(func() { watchSpace(bootCtx, d.dirs.state(d.name), end) })
 	info := &Info{Name: d.name, Kubeconfig: d.kubeconfigPath()}
 	step := func(phase, detail string, done bool) {
 		p := d.boot.step(phase, detail, done)
@@ -161,6 +164,9 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 		}
 	}
 	if err := d.cluster.Up(bootCtx, step, func(config *rest.Config) error { return d.watch(ctx, config) }); err != nil {
+		if cause := context.Cause(bootCtx); cause != nil && limited.Err() == nil {
+			return nil, cause // what went wrong is why the boot was ended
+		}
 		return nil, err
 	}
 	d.ready()

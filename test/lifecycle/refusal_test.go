@@ -145,6 +145,66 @@ func TestWithoutRoomOnTheDiskUpIsRefused(t *testing.T) {
 	mustLeaveNothing(t, l, before)
 }
 
+// A kernel that lacks something is asked before anything is made. The loop
+// devices are taken away in a mount namespace of the verb's own.
+func TestAMissingKernelFeatureIsNamed(t *testing.T) {
+	l, before := start(t, "t-kernel")
+	script := `mount --make-rprivate / && mount --bind /dev/null /dev/loop-control && exec "$0" up --profile small --name "$1"`
+	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", script, harness.Binary(), l.Name)
+	var said strings.Builder
+	cmd.Stderr = &said
+	_ = cmd.Run() // the code tells
+	mustRefuse(t, harness.Result{Code: cmd.ProcessState.ExitCode(), Stderr: said.String()}, "loop devices", "modprobe")
+	mustLeaveNothing(t, l, before)
+}
+
+// A disk that others fill while the lab boots ends the boot, with the reason.
+func TestADiskThatFillsDuringTheBootEndsIt(t *testing.T) {
+	harness.Require(t)
+	dir := t.TempDir()
+	if err := unix.Mount("zdl-test", dir, "tmpfs", 0, "size=6g"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount the full disk: %v", err)
+		}
+	})
+	l, before := start(t, "t-fills", "ZDL_STATE="+filepath.Join(dir, "state"))
+	type outcome struct {
+		r   harness.Result
+		err error
+	}
+	ended := make(chan outcome, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	go func() {
+		r, err := l.Try(ctx, "up", "--profile", "small")
+		ended <- outcome{r, err}
+	}()
+	harness.Eventually(t, "the lab's disks are made", time.Minute, func(context.Context) error {
+		_, err := os.Stat(filepath.Join(dir, "state", l.Name, "machines", "cp-1", "disk.img"))
+		return err
+	})
+	fill, err := os.Create(filepath.Join(dir, "others"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fill.Close()
+	for size := int64(1 << 30); size >= 1<<20; { // as much as there is room for
+		end, _ := fill.Seek(0, 2)
+		if unix.Fallocate(int(fill.Fd()), 0, end, size) != nil {
+			size /= 2
+		}
+	}
+	got := <-ended
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	mustRefuse(t, got.r, "full", dir, "ZDL_STATE")
+	mustLeaveNothing(t, l, before)
+}
+
 // A shape is decided once: another one is refused, and the lab stays as it is.
 func TestAnotherShapeForALabThatExistsIsRefused(t *testing.T) {
 	l, _ := start(t, "t-shape")
