@@ -208,7 +208,7 @@ func (b *builder) plan() ([]plan, error) {
 // planWeb is the arena's target, which is part of this project's own module.
 func (b *builder) planWeb() (plan, error) {
 	f := family{name: "web", packages: []string{"./workload/web"}, ldflags: "-X main.version={version}"}
-	k := newKey("program", b.goRoot, b.o.Arch, f.name)
+	k := newKey("program", b.goRoot, b.o.Arch, f.name, f.linkFlags(webVersion))
 	if err := k.addPackage(b.o.SourceDir, "zdl", "workload/web"); err != nil {
 		return plan{}, fmt.Errorf("hash of workload/web: %w", err)
 	}
