@@ -87,7 +87,10 @@ type Attack struct {
 
 	HostBoot string   `json:"hostBoot,omitempty"` // the boot of the host in which it was made
 	Touches  []string `json:"touches,omitempty"`
-	Stages   []stage  `json:"stages,omitempty"`
+	// Patience bounds how long a verification may be tried, where the plan asks
+	// for more than is usual; nanoseconds.
+	Patience time.Duration `json:"patience,omitempty"`
+	Stages   []stage       `json:"stages,omitempty"`
 }
 
 // stage is a Stage as it is written.

@@ -247,7 +247,7 @@ func (e *Engine) reserve(ctx context.Context, r Request) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Touches = plan.touches()
+	a.Touches, a.Patience = plan.touches(), plan.Patience
 	for _, s := range plan.Stages {
 		w := stage{After: s.After}
 		for _, step := range s.Steps {
@@ -351,6 +351,9 @@ func find(ctx context.Context, kind *Kind, selector string) ([]Target, error) {
 		return []Target{{Type: string(kind.Layer), Name: string(kind.Layer)}}, nil
 	}
 	if selector == "" {
+		selector = kind.DefaultTarget
+	}
+	if selector == "" {
 		return nil, refuse("%s needs a target.", kind.Name).hint("a target is %s", kind.TargetHelp)
 	}
 	candidates, err := kind.Find(ctx, selector)
@@ -405,7 +408,8 @@ func (e *Engine) apply(ctx context.Context, a *Attack) error {
 
 // prove verifies every step, again and again until patience ends.
 func (e *Engine) prove(ctx context.Context, a *Attack) error {
-	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
+	patience := max(a.Patience, verifyPatience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var mu sync.Mutex
 	a.Evidence = nil
@@ -424,7 +428,7 @@ func (e *Engine) prove(ctx context.Context, a *Attack) error {
 				}
 				select {
 				case <-ctx.Done():
-					return fmt.Errorf("it could not be proven within %v: %w", verifyPatience, err)
+					return fmt.Errorf("it could not be proven within %v: %w", patience, err)
 				case <-time.After(pause):
 					pause = min(2*pause, 100*time.Millisecond)
 				}

@@ -47,8 +47,10 @@ type Kind struct {
 	// It is "" for kinds that choose by themselves, such as the etcd leader's.
 	Targets string `json:"targets,omitempty"`
 	// TargetHelp shows what a target looks like: "NAME, NAMESPACE/NAME, any, …".
-	TargetHelp string  `json:"targetHelp,omitempty"`
-	Params     []Param `json:"params"`
+	TargetHelp string `json:"targetHelp,omitempty"`
+	// DefaultTarget is struck when none is named; "": a target must be named.
+	DefaultTarget string  `json:"defaultTarget,omitempty"`
+	Params        []Param `json:"params"`
 	// Needs lists what the cluster's provider must be able to do.
 	Needs []cluster.Capability `json:"needs"`
 	// Instant faults are over once they happened: what they struck is mended by
@@ -91,7 +93,7 @@ type Input struct {
 // one stage are done at the same time. Undo goes through them backwards.
 type Plan struct {
 	Stages []Stage
-	// Patience bounds how long a verification may be tried; default 10 s.
+	// Patience bounds how long a verification may be tried; at least 10 s.
 	Patience time.Duration
 }
 
