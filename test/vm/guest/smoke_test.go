@@ -23,6 +23,7 @@ const (
 	runDir   = "/run/zdl/" + labName
 
 	bootPatience = 20 * time.Minute // from zdl up to a pod's answer
+	lookAfter    = 5 * time.Minute  // when a boot that is not over is looked at
 	patience     = 6 * time.Minute  // for anything that Kubernetes does
 	usersVIP     = "198.18.0.100"   // internal/topology
 )
@@ -57,6 +58,9 @@ func TestSmoke(t *testing.T) {
 		t.Log(zdl(t, patience, "doctor"))
 	})
 	step("up", func(t *testing.T) {
+		// A boot that hangs is looked at while it does.
+		early := time.AfterFunc(lookAfter, func() { diagnose(t) })
+		defer early.Stop()
 		decode(t, zdl(t, bootPatience, "up", "--profile", "small", "--name", labName, "-o", "json"), &up)
 		t.Logf("serving after %v, took %v", up.Serving.Round(time.Second), up.Took.Round(time.Second))
 	})
@@ -267,6 +271,8 @@ func diagnose(t *testing.T) {
 		`for m in ` + runDir + `/machines/*; do m=$(basename $m); echo "== $m"; zdl shell --name ` + labName +
 			` $m -- sh -c 'tail -n 25 /var/log/*.log /var/log/pods/*/*/*.log'; done`,
 		"find /sys/fs/cgroup/ -maxdepth 6 -name cgroup.subtree_control | grep zdl | while read f; do echo $f: $(cat $f); done",
+		`for m in ` + runDir + `/netns/*; do echo "== $m"; nsenter --net=$m sh -c 'ip -br addr; ip route; nft list ruleset | head -150'; done`,
+		"nsenter --net=" + runDir + "/netns/outside timeout 20 busybox wget -S -O - http://" + usersVIP + "/",
 		"dmesg | tail -n 30; free -m; df -h /",
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
