@@ -61,6 +61,8 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 	switch mechanism {
 	case "power":
 		return &Power{w: w}
+	case "file":
+		return &File{w: w}
 	}
 	return nil
 }
