@@ -45,6 +45,7 @@ func NewService(identity Identity) *Service {
 	s := &Service{identity: identity, started: time.Now(), mux: http.NewServeMux()}
 	s.mux.HandleFunc("/healthz", s.live)
 	s.mux.HandleFunc("/readyz", s.ready)
+	s.mux.HandleFunc("POST /notes", s.note)
 	s.mux.HandleFunc("/", s.answer)
 	return s
 }
