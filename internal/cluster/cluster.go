@@ -58,7 +58,7 @@ const (
 // Snapshot is the whole view at one moment.
 type Snapshot struct {
 	// Version grows with each change; equal versions are equal snapshots
-	// except for AgeMS and Stale.
+	// except for AgeMS, Stale and when leaders renewed their leases.
 	Version int64 `json:"version"`
 	// Synced tells whether the API server was ever read completely.
 	Synced bool `json:"synced"`
@@ -100,19 +100,21 @@ type Zone struct {
 
 // Node is one Kubernetes node.
 type Node struct {
-	Name          string   `json:"name"`
-	Zone          string   `json:"zone"`
-	Roles         []string `json:"roles"` // from node-role.kubernetes.io/ labels; empty for a worker
-	ControlPlane  bool     `json:"controlPlane"`
-	Ready         bool     `json:"ready"`
-	Reason        string   `json:"reason,omitempty"` // of the Ready condition when it is not True
-	Unschedulable bool     `json:"unschedulable,omitempty"`
-	Address       string   `json:"address"` // InternalIP
-	Power         Power    `json:"power"`
-	Version       string   `json:"version"` // kubelet's
-	UID           string   `json:"uid"`
-	Pods          []Pod    `json:"pods"`   // the target's pods on it
-	System        int      `json:"system"` // count of other pods on it
+	Name          string    `json:"name"`
+	Zone          string    `json:"zone"`
+	Roles         []string  `json:"roles"` // from node-role.kubernetes.io/ labels; empty for a worker
+	ControlPlane  bool      `json:"controlPlane"`
+	Ready         bool      `json:"ready"`
+	Reason        string    `json:"reason,omitempty"`    // of the Ready condition when it is not True
+	ReadySince    time.Time `json:"readySince,omitzero"` // since when Ready is as it is, by the object, in whole seconds
+	Taints        []string  `json:"taints,omitempty"`    // KEY=VALUE:EFFECT, sorted
+	Unschedulable bool      `json:"unschedulable,omitempty"`
+	Address       string    `json:"address"` // InternalIP
+	Power         Power     `json:"power"`
+	Version       string    `json:"version"` // kubelet's
+	UID           string    `json:"uid"`
+	Pods          []Pod     `json:"pods"`   // the target's pods on it
+	System        int       `json:"system"` // count of other pods on it
 }
 
 // Power is the state of a machine's power switch.
@@ -136,19 +138,20 @@ type Machine struct {
 
 // Pod is one pod.
 type Pod struct {
-	Namespace string    `json:"namespace"`
-	Name      string    `json:"name"`
-	UID       string    `json:"uid"`
-	Node      string    `json:"node"`
-	App       string    `json:"app"` // label app.kubernetes.io/name, app, k8s-app or component; else ""
-	IP        string    `json:"ip,omitempty"`
-	Phase     string    `json:"phase"`            // Pending, Running, Succeeded, Failed, Unknown
-	Reason    string    `json:"reason,omitempty"` // of a waiting container or the pod: CrashLoopBackOff, …
-	Ready     bool      `json:"ready"`
-	Restarts  int32     `json:"restarts"`
-	Created   time.Time `json:"created"`
-	Started   time.Time `json:"started,omitzero"`
-	Deleting  time.Time `json:"deleting,omitzero"` // when deletion was asked for; zero while it may live
+	Namespace  string    `json:"namespace"`
+	Name       string    `json:"name"`
+	UID        string    `json:"uid"`
+	Node       string    `json:"node"`
+	App        string    `json:"app"` // label app.kubernetes.io/name, app, k8s-app or component; else ""
+	IP         string    `json:"ip,omitempty"`
+	Phase      string    `json:"phase"`            // Pending, Running, Succeeded, Failed, Unknown
+	Reason     string    `json:"reason,omitempty"` // of a waiting container or the pod: CrashLoopBackOff, …
+	Ready      bool      `json:"ready"`
+	ReadySince time.Time `json:"readySince,omitzero"` // since when Ready is as it is, by the object, in whole seconds
+	Restarts   int32     `json:"restarts"`
+	Created    time.Time `json:"created"`
+	Started    time.Time `json:"started,omitzero"`
+	Deleting   time.Time `json:"deleting,omitzero"` // when deletion was asked for; zero while it may live
 }
 
 // Leader is the holder of a leader-election lease.
@@ -164,6 +167,7 @@ type Leader struct {
 type Endpoint struct {
 	Address     string `json:"address"`
 	Pod         string `json:"pod"`
+	Node        string `json:"node,omitempty"`
 	Ready       bool   `json:"ready"`
 	Serving     bool   `json:"serving"`
 	Terminating bool   `json:"terminating"`

@@ -16,9 +16,6 @@ func (v *View) assemble() *cluster.Snapshot {
 	s := arrange(nodes, pods, v.o.Power)
 
 	s.Synced = v.pods.synced.Load() && v.nodes.synced.Load()
-	for _, t := range v.leases {
-		t.each(func(l cluster.Leader) { s.Leaders = append(s.Leaders, l) })
-	}
 	v.slices.each(func(e []cluster.Endpoint) { s.Endpoints = append(s.Endpoints, e...) })
 	slices.SortFunc(s.Endpoints, func(a, b cluster.Endpoint) int { return cmp.Compare(a.Pod+a.Address, b.Pod+b.Address) })
 	if v.o.Machines != nil {
@@ -29,10 +26,19 @@ func (v *View) assemble() *cluster.Snapshot {
 	return s
 }
 
+// leaders lists who holds the leader leases.
+func (v *View) leaders() []cluster.Leader {
+	out := []cluster.Leader{}
+	for _, t := range v.leases {
+		t.each(func(l cluster.Leader) { out = append(out, l) })
+	}
+	return out
+}
+
 // arrange sorts nodes into zones and pods onto nodes.
 func arrange(nodes []cluster.Node, pods []podRow, power func(string) cluster.Power) *cluster.Snapshot {
 	s := &cluster.Snapshot{
-		Zones: []cluster.Zone{}, System: []cluster.Pod{}, Pending: []cluster.Pod{}, Leaders: []cluster.Leader{},
+		Zones: []cluster.Zone{}, System: []cluster.Pod{}, Pending: []cluster.Pod{},
 		Endpoints: []cluster.Endpoint{}, Machines: []cluster.Machine{},
 	}
 	slices.SortFunc(nodes, func(a, b cluster.Node) int {

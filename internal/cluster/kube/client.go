@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -34,6 +35,7 @@ const (
 type clients struct {
 	http                                *http.Client
 	core, coordination, discovery, apps rest.Interface
+	autoscaling, policy                 rest.Interface
 	params                              runtime.ParameterCodec
 }
 
@@ -45,6 +47,7 @@ func newClients(cfg *rest.Config) (*clients, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, coordinationv1.AddToScheme, discoveryv1.AddToScheme, appsv1.AddToScheme, policyv1.AddToScheme,
+		autoscalingv2.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, err
@@ -62,6 +65,8 @@ func newClients(cfg *rest.Config) (*clients, error) {
 		{coordinationv1.SchemeGroupVersion, "/apis", &c.coordination},
 		{discoveryv1.SchemeGroupVersion, "/apis", &c.discovery},
 		{appsv1.SchemeGroupVersion, "/apis", &c.apps},
+		{autoscalingv2.SchemeGroupVersion, "/apis", &c.autoscaling},
+		{policyv1.SchemeGroupVersion, "/apis", &c.policy},
 	} {
 		gc := rest.CopyConfig(cfg)
 		gc.GroupVersion, gc.APIPath = &g.gv, g.path

@@ -37,6 +37,7 @@ func convertPod(namespace string, sel labels.Selector) func(runtime.Object) podR
 		for _, c := range p.Status.Conditions {
 			if c.Type == corev1.PodReady {
 				row.Ready = c.Status == corev1.ConditionTrue
+				row.ReadySince = c.LastTransitionTime.Time
 			}
 		}
 		for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
@@ -88,6 +89,10 @@ func convertNode(o runtime.Object) cluster.Node {
 		}
 	}
 	sort.Strings(row.Roles)
+	for _, t := range n.Spec.Taints {
+		row.Taints = append(row.Taints, t.ToString())
+	}
+	sort.Strings(row.Taints)
 	for _, a := range n.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP && row.Address == "" {
 			row.Address = a.Address
@@ -96,6 +101,7 @@ func convertNode(o runtime.Object) cluster.Node {
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			row.Ready = c.Status == corev1.ConditionTrue
+			row.ReadySince = c.LastTransitionTime.Time
 			if !row.Ready {
 				row.Reason = c.Reason
 			}
@@ -122,6 +128,11 @@ func convertLease(o runtime.Object) cluster.Leader {
 	return row
 }
 
+// sameLeader leaves out the renewals, every other second.
+func sameLeader(a, b *cluster.Leader) bool {
+	return a.Component == b.Component && a.Holder == b.Holder && a.Changes == b.Changes && a.Since.Equal(b.Since)
+}
+
 func convertSlice(o runtime.Object) []cluster.Endpoint {
 	s := o.(*discoveryv1.EndpointSlice)
 	var out []cluster.Endpoint
@@ -132,6 +143,9 @@ func convertSlice(o runtime.Object) []cluster.Endpoint {
 		row := cluster.Endpoint{Address: e.Addresses[0]}
 		if e.TargetRef != nil {
 			row.Pod = e.TargetRef.Name
+		}
+		if e.NodeName != nil {
+			row.Node = *e.NodeName
 		}
 		is := func(b *bool, unset bool) bool {
 			if b == nil {

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,14 @@ import (
 type table[Row any] struct {
 	resource string
 	convert  func(runtime.Object) Row
-	changed  func()
+	// changed is called when a row is new, other than before or gone.
+	changed func()
+	// same tells whether two rows differ in nothing that counts as a change; nil:
+	// in nothing at all.
+	same func(a, b *Row) bool
+	// moved, where set, is told each such change: old or now is nil for a row that
+	// is new or gone. It is not called for what the first list finds.
+	moved func(old, now *Row)
 
 	mu   sync.RWMutex
 	rows map[types.UID]Row
@@ -103,9 +111,10 @@ func (t *table[Row]) Update(obj any) error {
 		return err
 	}
 	t.mu.Lock()
+	old, known := t.rows[uid]
 	t.rows[uid] = row
 	t.mu.Unlock()
-	t.changed()
+	t.tell(&old, known, &row, true)
 	return nil
 }
 
@@ -116,9 +125,10 @@ func (t *table[Row]) Delete(obj any) error {
 		return err
 	}
 	t.mu.Lock()
+	old, known := t.rows[uid]
 	delete(t.rows, uid)
 	t.mu.Unlock()
-	t.changed()
+	t.tell(&old, known, nil, false)
 	return nil
 }
 
@@ -133,11 +143,49 @@ func (t *table[Row]) Replace(list []any, _ string) error {
 		rows[uid] = row
 	}
 	t.mu.Lock()
+	old := t.rows
 	t.rows = rows
 	t.mu.Unlock()
-	t.synced.Store(true)
-	t.changed()
+	if !t.synced.Swap(true) {
+		t.changed()
+		return nil
+	}
+	for uid, row := range rows {
+		before, known := old[uid]
+		t.tell(&before, known, &row, true)
+	}
+	for uid, before := range old {
+		if _, still := rows[uid]; !still {
+			t.tell(&before, true, nil, false)
+		}
+	}
 	return nil
+}
+
+// tell announces a change of one row. Most updates of nodes and leases are
+// heartbeats that change nothing that is shown, and wake nobody.
+func (t *table[Row]) tell(old *Row, had bool, now *Row, has bool) {
+	if had == has && (!had || t.equal(old, now)) {
+		return
+	}
+	t.changed()
+	if t.moved == nil {
+		return
+	}
+	if !had {
+		old = nil
+	}
+	if !has {
+		now = nil
+	}
+	t.moved(old, now)
+}
+
+func (t *table[Row]) equal(a, b *Row) bool {
+	if t.same != nil {
+		return t.same(a, b)
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // Resync implements cache.ReflectorStore; there is nothing to do.

@@ -40,6 +40,10 @@ type Options struct {
 	Power func(node string) cluster.Power
 	// Machines lists the machines that are not nodes; nil: none. Must not block.
 	Machines func() []cluster.Machine
+	// Notice is told at once what happened that no two snapshots show: Events,
+	// leases of nodes, autoscalers, disruption budgets. Nil: these are not
+	// watched. It must not block.
+	Notice func(cluster.Change)
 
 	Log *slog.Logger // default: discarded
 }
@@ -97,7 +101,7 @@ func New(cfg *rest.Config, o Options) (*View, error) {
 	v.pods = &table[podRow]{resource: "pods", convert: convertPod(o.Namespace, sel), changed: v.Touch, rows: map[types.UID]podRow{}}
 	v.nodes = &table[cluster.Node]{resource: "nodes", convert: convertNode, changed: v.Touch, rows: map[types.UID]cluster.Node{}}
 	for i := range v.leases {
-		v.leases[i] = &table[cluster.Leader]{resource: "leases", convert: convertLease, changed: v.Touch, rows: map[types.UID]cluster.Leader{}}
+		v.leases[i] = &table[cluster.Leader]{resource: "leases", convert: convertLease, changed: v.Touch, same: sameLeader, rows: map[types.UID]cluster.Leader{}}
 	}
 	v.slices = &table[[]cluster.Endpoint]{resource: "endpointslices", convert: convertSlice, changed: v.Touch, rows: map[types.UID][]cluster.Endpoint{}}
 	v.deployments = &table[int]{resource: "deployments", convert: convertDeployment, changed: v.Touch, rows: map[types.UID]int{}}
@@ -123,6 +127,9 @@ func (v *View) Run(ctx context.Context) {
 	wg.Go(func() {
 		v.deployments.run(ctx, v.c.apps, v.c.params, &appsv1.Deployment{}, v.o.Namespace, selector{label: v.o.Selector})
 	})
+	if v.o.Notice != nil {
+		wg.Go(func() { v.notice(ctx) })
+	}
 	v.heartbeat(ctx)
 }
 
@@ -235,6 +242,7 @@ func (v *View) Snapshot() cluster.Snapshot {
 		v.cached = s
 	}
 	out := *s
+	out.Leaders = v.leaders() // renewals change no version
 	out.Stale, out.Trouble = v.stale, v.trouble
 	if age := time.Since(v.good); age > cluster.StaleAfter {
 		out.Stale = true // the heartbeat itself is waiting for an answer
