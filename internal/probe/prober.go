@@ -7,26 +7,39 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Config says what to ask, how often, and what counts as served.
 type Config struct {
-	Lane    string        // name of this lane for people; default "new" or "reused"
+	Lane    string        // name of this lane for people; default by what it does, such as "reused h2 write"
 	URL     string        // http://host[:port]/path
 	Host    string        // Host header; default from URL
 	Rate    float64       // requests a second, 1 to 1000; default 100
 	Timeout time.Duration // per request from its start, 10 ms to 30 s; default 1 s
 	// SlowAfter marks right answers that took longer as slow; default half the timeout.
 	SlowAfter time.Duration
+	// StaleAfter marks right answers as stale whose header Age says that they are
+	// at least as old, 1 s or more; default 1 s, negative: never.
+	StaleAfter time.Duration
 	// Reuse keeps connections open between requests; without it every request
 	// has a new one.
 	Reuse bool
+	// HTTP2 speaks HTTP/2 without TLS, with prior knowledge.
+	HTTP2 bool
+	// Write makes it a write journey: POST of an unguessable note to URL/notes,
+	// which is right only if the status is 201 and the answer holds the note's
+	// SHA-256, so that the body has arrived.
+	Write bool
 	// Dial connects from where the users are; default is this machine.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Expect tells whether an answer is the right one; default: status 200.
-	// Of the body it sees at most the first 64 KiB. Called concurrently.
+	// Expect tells whether an answer to a read is the right one; default: status
+	// 200. Of the body it sees at most the first 64 KiB. Called concurrently.
 	Expect func(status int, header http.Header, body []byte) bool
+	// Subject is asked instead of a web service; then of the fields above only
+	// Lane, URL (to be shown), Rate, Timeout and SlowAfter count.
+	Subject Subject
 }
 
 func (c *Config) defaults() error {
@@ -45,11 +58,11 @@ func (c *Config) defaults() error {
 	if c.SlowAfter == 0 {
 		c.SlowAfter = c.Timeout / 2
 	}
+	if c.StaleAfter == 0 {
+		c.StaleAfter = time.Second
+	}
 	if c.Lane == "" {
-		c.Lane = "new"
-		if c.Reuse {
-			c.Lane = "reused"
-		}
+		c.Lane = Lane{Reuse: c.Reuse, HTTP2: c.HTTP2, Write: c.Write}.String()
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
@@ -63,20 +76,50 @@ func (c *Config) defaults() error {
 // Prober sends one request per slot of an open-loop schedule: slot n is due at
 // n/rate seconds, whatever became of the slots before it.
 type Prober struct {
-	c     Config
-	ex    *exchanger
-	epoch time.Time // zero of all milliseconds
+	c        Config
+	subject  Subject
+	epoch    time.Time     // zero of all milliseconds
+	phase    time.Duration // when slot 0 is due, after the epoch; below 0: at once
+	merge    func(Slot)    // where a group collects the slots of its lanes; nil alone
+	stalls   *stalls       // of this process
+	nextDue  atomic.Int64  // of the slot that the schedule waits for, ns after the epoch; 0 before and after
+	underWay atomic.Int64  // requests
 
-	mu      sync.Mutex
-	track   Tracker
-	recent  *window
-	outages []Outage // closed, newest last, at most keepOutages
-	wake    chan struct{}
-	stalls  stalls
-	sent    int64
-	failed  int64
-	missed  int64
-	known   bool
+	mu       sync.Mutex
+	down     history
+	degraded history
+	recent   *window
+	wake     chan struct{}
+	sent     int64
+	failed   int64
+	impaired int64
+	missed   int64
+	known    bool
+}
+
+// history finds the outages of one kind and keeps the latest.
+type history struct {
+	Tracker
+	closed []Outage // newest last, at most keepOutages
+	sums   Downtime
+}
+
+// add returns whether there is any news.
+func (h *history) add(s Slot) bool {
+	events := h.Tracker.Add(s)
+	for _, e := range events {
+		if !e.Closed {
+			continue
+		}
+		if len(h.closed) == keepOutages {
+			h.closed = append(h.closed[:0], h.closed[1:]...)
+		}
+		h.closed = append(h.closed, e.Outage)
+		h.sums.Count++
+		h.sums.LowerMS += e.Outage.LowerMS
+		h.sums.UpperMS += e.Outage.UpperMS
+	}
+	return len(events) > 0
 }
 
 const (
@@ -85,6 +128,10 @@ const (
 	// catchUp is how far behind schedule a slot may start; one that is later
 	// was missed. Sending a backlog in one burst would measure the burst.
 	catchUp = 50 * time.Millisecond
+	// maxUnderWay bounds the requests that wait for an answer, and with them
+	// memory and sockets: slots beyond it are missed. It is reached at 1000/s
+	// only if nothing is answered for 4 s.
+	maxUnderWay = 4000
 )
 
 // New checks the configuration and fills in its defaults.
@@ -92,28 +139,44 @@ func New(c Config) (*Prober, error) {
 	if err := c.defaults(); err != nil {
 		return nil, err
 	}
-	ex, err := newExchanger(&c)
-	if err != nil {
-		return nil, err
+	subject := c.Subject
+	if subject == nil {
+		q, err := newRequest(&c)
+		switch {
+		case err != nil:
+			return nil, err
+		case c.HTTP2:
+			subject = newHTTP2(&c, q)
+		default:
+			subject = newHTTP1(&c, q)
+		}
 	}
-	return &Prober{c: c, ex: ex, epoch: time.Now(), recent: newWindow(max(int(c.Rate*keepSeconds), 100)), wake: make(chan struct{})}, nil
+	p := &Prober{c: c, subject: subject, epoch: time.Now(), phase: -1, stalls: &stalls{},
+		recent: newWindow(max(int(c.Rate*keepSeconds), 100)), wake: make(chan struct{})}
+	p.degraded.Tracker.Degraded = true
+	return p, nil
 }
 
 // Run probes until ctx ends and the requests under way are over.
 func (p *Prober) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	defer p.ex.close()
+	defer p.subject.Close()
 	defer wg.Wait()
+	defer p.nextDue.Store(0)
 	// A context of its own, so that a request that is cut short always finds it
 	// done; a deadline would reach the request's dial first.
 	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	interval := time.Duration(float64(time.Second) / p.c.Rate)
-	start := time.Since(p.epoch)
+	start := p.phase
+	if start < 0 {
+		start = time.Since(p.epoch)
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for seq := int64(0); ; seq++ {
 		due := start + time.Duration(seq)*interval
+		p.nextDue.Store(int64(due))
 		if wait := due - time.Since(p.epoch); wait > 0 {
 			timer.Reset(wait)
 			select {
@@ -126,31 +189,52 @@ func (p *Prober) Run(ctx context.Context) {
 		}
 		now := time.Since(p.epoch)
 		s := Slot{Seq: seq, Due: ms(due), Start: ms(now), Late: now-due > LateAfter}
-		if now-due > catchUp {
-			p.mu.Lock()
+		switch {
+		case now-due > catchUp:
 			p.stalls.add(ms(due), ms(now))
-			p.mu.Unlock()
 			s.Class, s.End, s.Error = Missed, s.Start, fmt.Sprintf("the prober itself was %v behind", (now-due).Round(time.Millisecond))
 			p.record(s)
-			continue
+		case p.underWay.Load() >= maxUnderWay:
+			s.Class, s.End, s.Error = Missed, s.Start, "too many requests wait for an answer"
+			p.record(s)
+		default:
+			p.underWay.Add(1)
+			wg.Go(func() { p.ask(asking, s) })
 		}
-		wg.Go(func() { p.ask(asking, s) })
 	}
 }
 
 func (p *Prober) ask(ctx context.Context, s Slot) {
+	defer p.underWay.Add(-1)
 	deadline := p.epoch.Add(time.Duration(s.Start*1e6) + p.c.Timeout)
-	var err error
-	s.Class, s.Status, s.By, err = p.ex.do(ctx, deadline)
-	s.End = ms(time.Since(p.epoch))
-	if err != nil {
-		s.Error = err.Error()
+	r := p.subject.Ask(ctx, deadline)
+	now := time.Since(p.epoch)
+	s.End, s.Class, s.Status, s.By = ms(now), r.Class, r.Status, r.By
+	if !r.Connected.IsZero() {
+		s.Connected = ms(r.Connected.Sub(p.epoch))
+	}
+	if !r.FirstByte.IsZero() {
+		s.FirstByte = ms(r.FirstByte.Sub(p.epoch))
+	}
+	if r.Err != nil {
+		s.Error = r.Err.Error()
 		if ctx.Err() != nil {
 			s.Class = Missed // it was cut short because the prober is being stopped
 		}
 	}
-	if s.Class == OK && s.MS() > ms(p.c.SlowAfter) {
+	switch {
+	case s.Class == OK && s.MS() > ms(p.c.SlowAfter):
 		s.Class = Slow
+	case s.Class == Timeout && (s.Connected > 0 || s.FirstByte > 0):
+		s.Class = Stalled
+	}
+	if s.Class != OK {
+		// After a pause the requests under way may get to run before the schedule,
+		// which is what usually notices.
+		if next := time.Duration(p.nextDue.Load()); next > 0 && now-next > catchUp {
+			p.stalls.add(ms(next), ms(now))
+		}
+		p.stalls.judge(&s, ms(p.c.Timeout), ms(p.c.SlowAfter))
 	}
 	p.record(s)
 }
@@ -161,11 +245,11 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func thousandth(ms float64) float64 { return math.Round(ms*1000) / 1000 }
 
 func (p *Prober) record(s Slot) {
+	if p.merge != nil {
+		p.merge(s)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.Class == Timeout && p.stalls.explain(s, ms(p.c.Timeout)) {
-		s.Class, s.Error = Missed, "the prober itself was paused while it waited"
-	}
 	p.recent.add(s)
 	p.sent++
 	switch {
@@ -174,26 +258,22 @@ func (p *Prober) record(s Slot) {
 	case s.Class.Failed():
 		p.failed++
 		p.known = true
+	case s.Class.Degraded():
+		p.impaired++
+		p.known = true
 	default:
 		p.known = true
 	}
-	events := p.track.Add(s)
-	for _, e := range events {
-		if e.Closed {
-			if len(p.outages) == keepOutages {
-				p.outages = append(p.outages[:0], p.outages[1:]...)
-			}
-			p.outages = append(p.outages, e.Outage)
-		}
-	}
-	if len(events) > 0 {
+	news := p.down.add(s)
+	news = p.degraded.add(s) || news
+	if news {
 		close(p.wake)
 		p.wake = make(chan struct{})
 	}
 }
 
-// Changed gives a channel that is closed when an outage opens, has its second
-// failed request, or closes.
+// Changed gives a channel that is closed when an outage or a degraded span
+// opens, has its second request, or closes.
 func (p *Prober) Changed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,9 +286,16 @@ func (p *Prober) Summary() Summary {
 	defer p.mu.Unlock()
 	s := p.recent.summary(ms(time.Since(p.epoch)))
 	s.Lane, s.URL, s.Rate, s.Sent, s.Failed, s.Missed, s.Known = p.c.Lane, p.c.URL, p.c.Rate, p.sent, p.failed, p.missed, p.known
-	if o := p.track.Current(); o != nil {
-		p.date(o)
+	s.Impaired, s.Down, s.Degraded = p.impaired, p.down.sums.rounded(), p.degraded.sums.rounded()
+	s.Pauses, s.PausedMS = p.stalls.sums()
+	s.PausedMS = thousandth(s.PausedMS)
+	if o := p.down.Current(); o != nil {
+		date(o, p.epoch)
 		s.Outage, s.OutageMS = o, thousandth(s.NowMS-o.First)
+	}
+	if o := p.degraded.Current(); o != nil {
+		date(o, p.epoch)
+		s.Degradation = o
 	}
 	s.Up = s.Known && s.Outage == nil
 	return s
@@ -227,16 +314,28 @@ func (p *Prober) Recent(n int64, limit int) ([]Slot, int64) {
 func (p *Prober) Outages(after int) []Outage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.down.list(after, p.epoch)
+}
+
+// Degradations lists, like Outages and with IDs of their own, the spans in which
+// users were served slowly or with old data.
+func (p *Prober) Degradations(after int) []Outage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.degraded.list(after, p.epoch)
+}
+
+func (h *history) list(after int, epoch time.Time) []Outage {
 	out := []Outage{}
-	for _, o := range p.outages {
+	for _, o := range h.closed {
 		if o.ID > after {
 			o = o.clone()
-			p.date(&o)
+			date(&o, epoch)
 			out = append(out, o)
 		}
 	}
-	if o := p.track.Current(); o != nil && o.ID > after {
-		p.date(o)
+	if o := h.Current(); o != nil && o.ID > after {
+		date(o, epoch)
 		out = append(out, *o)
 	}
 	return out
@@ -244,12 +343,14 @@ func (p *Prober) Outages(after int) []Outage {
 
 // Wall is a moment of the prober's clock as a time.Time, which still carries the
 // monotonic reading.
-func (p *Prober) Wall(ms float64) time.Time { return p.epoch.Add(time.Duration(ms * 1e6)) }
+func (p *Prober) Wall(ms float64) time.Time { return wall(p.epoch, ms) }
 
-func (p *Prober) date(o *Outage) {
-	o.LowerMS, o.UpperMS = thousandth(o.LowerMS), thousandth(o.UpperMS)
-	o.Began = p.Wall(o.First)
+func wall(epoch time.Time, ms float64) time.Time { return epoch.Add(time.Duration(ms * 1e6)) }
+
+func date(o *Outage, epoch time.Time) {
+	o.LowerMS, o.UpperMS, o.ErrorMS = thousandth(o.LowerMS), thousandth(o.UpperMS), thousandth(o.ErrorMS)
+	o.Began = wall(epoch, o.First)
 	if !o.Open {
-		o.Ended = p.Wall(o.After)
+		o.Ended = wall(epoch, o.After)
 	}
 }

@@ -76,12 +76,17 @@ func TestClassesOfAnswers(t *testing.T) {
 	}{
 		{"ok", answer(says("HTTP/1.1 200 OK\r\nX-Served-By: a\r\nContent-Length: 2\r\n\r\nhi")), nil, OK, 200},
 		{"503", answer(says("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")), nil, ServerError, 503},
-		{"404", answer(says("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")), nil, Wrong, 404},
+		{"404", answer(says("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")), nil, ClientError, 404},
+		{"moved", answer(says("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")), nil, Wrong, 302},
+		{"from a cache", answer(says("HTTP/1.1 200 OK\r\nAge: 7\r\nContent-Length: 2\r\n\r\nhi")), nil, Stale, 200},
+		{"from a fresh cache", answer(says("HTTP/1.1 200 OK\r\nAge: 0\r\nContent-Length: 2\r\n\r\nhi")), nil, OK, 200},
+		{"stuck in the middle", answer(func(c net.Conn) { says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")(c); io.Copy(io.Discard, c) }), nil, Stalled, 200},
 		{"not HTTP", answer(says("SSH-2.0-hello\r\n\r\n")), nil, Wrong, 0},
 		{"cut short", answer(says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhi")), nil, Reset, 200},
 		{"closed", closed, nil, Reset, 0},
 		{"refused", refused, nil, Refused, 0},
-		{"silence", answer(func(c net.Conn) { io.Copy(io.Discard, c) }), nil, Timeout, 0},
+		{"silence", answer(func(c net.Conn) { io.Copy(io.Discard, c) }), nil, Stalled, 0},
+		{"no connection", "http://198.51.100.1/", func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }, Timeout, 0},
 		{"no route", "http://198.51.100.1/", failing(syscall.EHOSTUNREACH), Unreachable, 0},
 		{"no sockets left", "http://198.51.100.1/", failing(syscall.EMFILE), Missed, 0},
 		{"no namespace", "http://198.51.100.1/", func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("setns: gone") }, Missed, 0},
@@ -239,25 +244,6 @@ func TestConfigRefusesNonsense(t *testing.T) {
 	} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%+v was accepted", c)
-		}
-	}
-}
-
-func BenchmarkCPUAt100PerSecond(b *testing.B) {
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer srv.Close()
-	c := Config{URL: srv.URL + "/"}
-	if err := c.defaults(); err != nil {
-		b.Fatal(err)
-	}
-	ex, err := newExchanger(&c)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if class, _, _, err := ex.do(context.Background(), time.Now().Add(time.Second)); class != OK {
-			b.Fatal(err)
 		}
 	}
 }

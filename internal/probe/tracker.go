@@ -1,8 +1,7 @@
 package probe
 
 import (
-	"cmp"
-	"slices"
+	"maps"
 	"strconv"
 )
 
@@ -10,6 +9,13 @@ import (
 // Slots may come in any order of completion; they are judged in the order of
 // their Seq, each as soon as all before it are known.
 type Tracker struct {
+	// Degraded makes it look for runs of degraded slots instead of failed ones.
+	// Served well or not served at all both end such a run.
+	Degraded bool
+	// SlackMS is by how much a slot may have started later than one that is due
+	// after it: lanes that are merged start their slots each on its own.
+	SlackMS float64
+
 	next    int64          // Seq that is judged next
 	waiting map[int64]Slot // completed ahead of their turn
 
@@ -84,7 +90,7 @@ func (t *Tracker) judge(s Slot) []Event {
 			t.current.Missed++
 			t.broken = true
 		}
-	case s.Class.Failed():
+	case t.bad(s.Class):
 		return t.failed(s)
 	default:
 		return t.succeeded(s)
@@ -92,13 +98,24 @@ func (t *Tracker) judge(s Slot) []Event {
 	return nil
 }
 
+func (t *Tracker) bad(c Class) bool {
+	if t.Degraded {
+		return c.Degraded()
+	}
+	return c.Failed()
+}
+
 func (t *Tracker) failed(s Slot) []Event {
 	var out []Event
 	if t.current == nil {
 		t.ids++
-		t.current = &Outage{ID: t.ids, Open: true, First: s.Start, Before: s.Start, ByClass: map[string]int{}}
+		t.current = &Outage{ID: t.ids, Open: true, First: s.Start, Before: s.Start, ByClass: map[string]int{}, firstSeq: s.Seq}
+		if t.Degraded {
+			t.current.Kind = KindDegraded
+		}
 		t.begin(s)
 		t.from, t.until, t.broken = failedSince(s), 0, false
+		t.current.sure = t.from
 	}
 	o := t.current
 	if t.broken {
@@ -108,10 +125,20 @@ func (t *Tracker) failed(s Slot) []Event {
 		o.LowerMS += until - t.from
 		t.from = until
 	}
-	o.Last = max(o.Last, s.Start)
+	if s.Start < o.First {
+		o.First = s.Start
+		t.begin(s)
+	}
+	o.Last, o.lastSeq = max(o.Last, s.Start), s.Seq
 	t.until = max(t.until, failedSince(s))
 	o.Failed++
 	o.ByClass[label(s)]++
+	if s.lane != "" {
+		if o.ByLane == nil {
+			o.ByLane = map[string]int{}
+		}
+		o.ByLane[s.lane]++
+	}
 	if s.Late {
 		o.Late++
 	}
@@ -125,7 +152,7 @@ func (t *Tracker) failed(s Slot) []Event {
 // overtake each other, so only a success that was over when s began was surely
 // before it.
 func (t *Tracker) begin(s Slot) {
-	t.current.Unbounded = true
+	t.current.Before, t.current.Unbounded = s.Start, true
 	for _, g := range t.good {
 		if g.to <= s.Start {
 			t.current.Before, t.current.Unbounded = g.from, false
@@ -145,6 +172,7 @@ func (t *Tracker) succeeded(s Slot) []Event {
 		t.closing = t.closing[1:]
 		o.Open, o.After = false, s.End
 		o.UpperMS = max(s.End-o.Before, o.LowerMS)
+		o.ErrorMS = (o.UpperMS - o.LowerMS) / 2
 		out = append(out, Event{Outage: o.clone(), Closed: true})
 	}
 	t.remember(s)
@@ -152,12 +180,13 @@ func (t *Tracker) succeeded(s Slot) []Event {
 }
 
 // remember keeps s as a success that later failures may refer to, and drops
-// those that s makes useless: all but the last that were over before s began.
+// those that s makes useless: all but the last that were over before any later
+// slot can have begun.
 func (t *Tracker) remember(s Slot) {
 	kept, over := t.good[:0], span{from: -1}
 	for _, g := range t.good {
 		switch {
-		case g.to > s.Start:
+		case g.to > s.Start-t.SlackMS:
 			kept = append(kept, g)
 		case g.from > over.from:
 			over = g
@@ -165,9 +194,14 @@ func (t *Tracker) remember(s Slot) {
 	}
 	if over.from >= 0 {
 		kept = append(kept, over)
+		for i := len(kept) - 1; i > 0 && kept[i].from < kept[i-1].from; i-- {
+			kept[i], kept[i-1] = kept[i-1], kept[i]
+		}
 	}
 	t.good = append(kept, span{s.Start, s.End})
-	slices.SortFunc(t.good, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	for i := len(t.good) - 1; i > 0 && t.good[i].from < t.good[i-1].from; i-- {
+		t.good[i], t.good[i-1] = t.good[i-1], t.good[i]
+	}
 }
 
 // failedSince is the earliest moment at which the service surely failed s.
@@ -184,7 +218,7 @@ func failedSince(s Slot) float64 {
 func failedUntil(s Slot) float64 { return s.Start }
 
 func label(s Slot) string {
-	if s.Class == ServerError && s.Status != 0 {
+	if (s.Class == ServerError || s.Class == ClientError) && s.Status != 0 {
 		return strconv.Itoa(s.Status)
 	}
 	return string(s.Class)
@@ -192,9 +226,6 @@ func label(s Slot) string {
 
 func (o *Outage) clone() Outage {
 	c := *o
-	c.ByClass = make(map[string]int, len(o.ByClass))
-	for k, v := range o.ByClass {
-		c.ByClass[k] = v
-	}
+	c.ByClass, c.ByLane = maps.Clone(o.ByClass), maps.Clone(o.ByLane)
 	return c
 }

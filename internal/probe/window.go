@@ -44,6 +44,7 @@ type Summary struct {
 	Known    bool    `json:"known"`    // at least one request was answered, one way or the other
 	Sent     int64   `json:"sent"`     // ever
 	Failed   int64   `json:"failed"`   // ever
+	Impaired int64   `json:"impaired"` // ever: served slowly or with old data
 	Missed   int64   `json:"missed"`   // ever: slots the prober did not measure
 
 	OKShare float64 `json:"okShare"` // 0 to 1, over the window
@@ -57,8 +58,30 @@ type Summary struct {
 	Outage *Outage `json:"outage,omitempty"` // the open one
 	// OutageMS is how long the open outage has lasted so far, from its first
 	// failed request to now.
-	OutageMS float64        `json:"outageMs,omitempty"`
+	OutageMS float64 `json:"outageMs,omitempty"`
+	// Degradation is the open run of slow or stale answers: degraded, not down.
+	Degradation *Outage `json:"degradation,omitempty"`
+
+	Down     Downtime `json:"down"`     // ever: in outages that are over
+	Degraded Downtime `json:"degraded"` // likewise of degraded spans, apart from down
+
+	// Pauses counts how often the prober itself did not run for 50 ms or more,
+	// which is never blamed on the service, and PausedMS how long in all.
+	Pauses   int     `json:"pauses"`
+	PausedMS float64 `json:"pausedMs"`
+
 	ByServer map[string]int `json:"byServer"` // answers per X-Served-By in the window
+}
+
+// Downtime sums up outages, or degraded spans.
+type Downtime struct {
+	Count   int     `json:"count"`
+	LowerMS float64 `json:"lowerMs"` // surely
+	UpperMS float64 `json:"upperMs"` // at most
+}
+
+func (d Downtime) rounded() Downtime {
+	return Downtime{d.Count, thousandth(d.LowerMS), thousandth(d.UpperMS)}
 }
 
 // SummaryWindowMS is the span that percentiles and shares refer to.

@@ -70,24 +70,3 @@ func TestPercentile(t *testing.T) {
 		}
 	}
 }
-
-func TestAStalledProberExcusesATimeout(t *testing.T) {
-	var s stalls
-	s.add(100, 300)
-	s.add(250, 400) // one span with the first
-	if len(s.spans) != 1 {
-		t.Fatalf("spans %v, want one", s.spans)
-	}
-	if !s.explain(Slot{Start: 90, End: 1090}, 1000) {
-		t.Error("paused for 300 of 1000 ms: not the service's fault for sure")
-	}
-	if s.explain(Slot{Start: 380, End: 1380}, 1000) {
-		t.Error("paused for 20 of 1000 ms: that explains nothing")
-	}
-	for i := range 1000 {
-		s.add(float64(1000+i*10), float64(1001+i*10))
-	}
-	if len(s.spans) > keepStalls {
-		t.Errorf("%d spans kept, want at most %d", len(s.spans), keepStalls)
-	}
-}

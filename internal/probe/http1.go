@@ -1,0 +1,170 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// http1 makes one HTTP/1.1 request at a time per connection, by hand: Go's own
+// client silently repeats a GET on a reused connection that turns out to be
+// dead (net/http, Request.isReplayable), and that would hide what users see.
+type http1 struct {
+	*request
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	head  []byte // request line and header, the same for every request
+	reuse bool
+
+	mu   sync.Mutex
+	idle []*link
+}
+
+// link is a connection with its read buffer.
+type link struct {
+	net.Conn
+	r     *bufio.Reader
+	since time.Time // when it became idle
+}
+
+const (
+	// maxBody is how much of an answer is kept for the expectation to look at.
+	maxBody = 64 << 10
+	// maxIdle is how long a connection may have been idle to be used again. A
+	// server may close one that is idle for longer just when a request is sent,
+	// and that would be nobody's outage. At any rate that is probed with, the
+	// connections in use are far from it.
+	maxIdle = 2 * time.Second
+)
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+
+func newHTTP1(c *Config, q *request) *http1 {
+	connection := "close"
+	if c.Reuse {
+		connection = "keep-alive"
+	}
+	e := &http1{request: q, dial: c.Dial, reuse: c.Reuse}
+	e.head = fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: zdl-probe\r\nAccept: */*\r\nConnection: %s\r\n",
+		q.method, q.path, q.authority, connection)
+	for _, f := range q.fields {
+		e.head = fmt.Appendf(e.head, "%s: %s\r\n", f[0], f[1])
+	}
+	e.head = append(e.head, "\r\n"...)
+	return e
+}
+
+// Ask implements Subject.
+func (e *http1) Ask(ctx context.Context, deadline time.Time) (r Result) {
+	l, err := e.connect(ctx, deadline, &r)
+	if err != nil {
+		return Result{Class: DialClass(err), Err: err}
+	}
+	if e.exchange(l, deadline, &r) {
+		e.put(l)
+		return r
+	}
+	l.Close()
+	l.r.Reset(nil)
+	readers.Put(l.r)
+	return r
+}
+
+// exchange sends one request and reads its answer; it tells whether the
+// connection can be used again.
+func (e *http1) exchange(l *link, deadline time.Time, r *Result) (keep bool) {
+	broken := func(err error, doing string) bool {
+		r.Class, r.Err = BrokenClass(err), fmt.Errorf("%s: %w", doing, err)
+		return false
+	}
+	if err := l.SetDeadline(deadline); err != nil {
+		return broken(err, "set the deadline")
+	}
+	out, note := e.head, e.note()
+	if note != nil {
+		out = append(append(make([]byte, 0, len(out)+len(note)), out...), note...)
+	}
+	if _, err := l.Write(out); err != nil {
+		return broken(err, "send")
+	}
+	if _, err := l.r.Peek(1); err != nil {
+		return broken(err, "read the answer")
+	}
+	r.FirstByte = time.Now()
+	resp, err := http.ReadResponse(l.r, nil)
+	if err != nil {
+		return broken(err, "read the answer")
+	}
+	r.Status, r.By = resp.StatusCode, resp.Header.Get("X-Served-By")
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err == nil && len(body) == maxBody {
+		_, err = io.Copy(io.Discard, resp.Body)
+	}
+	if err != nil {
+		return broken(err, "read the answer's body")
+	}
+	r.Class, r.Err = e.judge(resp.StatusCode, resp.Header, body, note)
+	return e.reuse && !resp.Close
+}
+
+func (e *http1) connect(ctx context.Context, deadline time.Time, r *Result) (*link, error) {
+	if l := e.take(); l != nil {
+		return l, nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	c, err := e.dial(ctx, "tcp", e.address)
+	if err != nil {
+		return nil, err
+	}
+	r.Connected = time.Now()
+	reader := readers.Get().(*bufio.Reader)
+	reader.Reset(c)
+	return &link{Conn: c, r: reader}, nil
+}
+
+// take gives the connection that was used last, and closes those that have been
+// idle for too long.
+func (e *http1) take() *link {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := len(e.idle)
+	if n == 0 {
+		return nil
+	}
+	now := time.Now()
+	l := e.idle[n-1]
+	e.idle = e.idle[:n-1]
+	old := 0
+	for old < len(e.idle) && now.Sub(e.idle[old].since) > maxIdle {
+		e.idle[old].Close()
+		old++
+	}
+	e.idle = append(e.idle[:0], e.idle[old:]...)
+	if now.Sub(l.since) > maxIdle {
+		l.Close()
+		return nil
+	}
+	return l
+}
+
+func (e *http1) put(l *link) {
+	l.since = time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.idle = append(e.idle, l)
+}
+
+// Close implements Subject.
+func (e *http1) Close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.idle {
+		l.Close()
+	}
+	e.idle = nil
+}
