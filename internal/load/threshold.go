@@ -122,3 +122,7 @@ func (t *Threshold) Holds(value float64) bool {
 func (t *Threshold) String() string {
 	return fmt.Sprintf("%s: %s%s%g", t.Metric, t.Stat, t.Op, t.Bound)
 }
+
+func sortThresholds(t []Threshold) {
+	slices.SortStableFunc(t, func(a, b Threshold) int { return strings.Compare(a.Metric, b.Metric) })
+}

@@ -1,0 +1,276 @@
+package load
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// APIVersion and Kind of a load file.
+const (
+	APIVersion = "zdl/v1"
+	Kind       = "Load"
+)
+
+// file is a plan as it is written.
+type file struct {
+	APIVersion     string                    `yaml:"apiVersion"`
+	Kind           string                    `yaml:"kind"`
+	Title          string                    `yaml:"title"`
+	Arrivals       *scheduleText             `yaml:"arrivals"`
+	Users          *scheduleText             `yaml:"users"`
+	Journeys       []journeyText             `yaml:"journeys"`
+	Thresholds     map[string][]thresholdAny `yaml:"thresholds"`
+	Timeout        span                      `yaml:"timeout"`
+	MaxUsers       int                       `yaml:"maxUsers"`
+	NewConnections bool                      `yaml:"newConnections"`
+	Seed           uint64                    `yaml:"seed"`
+}
+
+// scheduleText is either a constant, {rate: 100, for: 30s}, or stages.
+type scheduleText struct {
+	Rate    *float64    `yaml:"rate"`
+	Count   *float64    `yaml:"count"`
+	For     span        `yaml:"for"`
+	Poisson bool        `yaml:"poisson"`
+	Stages  []stageText `yaml:"stages"`
+}
+
+type stageText struct {
+	For  span     `yaml:"for"`
+	From *float64 `yaml:"from"` // default: where the stage before ended, first 0
+	To   float64  `yaml:"to"`
+}
+
+type journeyText struct {
+	Name   string     `yaml:"name"`
+	Weight float64    `yaml:"weight"`
+	Steps  []stepText `yaml:"steps"`
+}
+
+type stepText struct {
+	Name    string            `yaml:"name"`
+	Method  string            `yaml:"method"`
+	URL     string            `yaml:"url"`
+	Headers map[string]string `yaml:"headers"`
+	Body    string            `yaml:"body"`
+	Expect  []checkText       `yaml:"expect"`
+	Take    map[string]struct {
+		JSON   string `yaml:"json"`
+		Header string `yaml:"header"`
+	} `yaml:"take"`
+	Think string `yaml:"think"` // 1s, or 500ms-2s
+}
+
+type checkText struct {
+	Status   any    `yaml:"status"` // 200, or [200, 304]
+	Contains string `yaml:"contains"`
+	Header   string `yaml:"header"`
+}
+
+// thresholdAny is "p(99)<300" or {threshold: …, abortOnFail: true}, as in k6.
+type thresholdAny struct {
+	Threshold   string
+	AbortOnFail bool
+}
+
+func (t *thresholdAny) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		return n.Decode(&t.Threshold)
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		var err error
+		switch key := n.Content[i].Value; key {
+		case "threshold":
+			err = n.Content[i+1].Decode(&t.Threshold)
+		case "abortOnFail":
+			err = n.Content[i+1].Decode(&t.AbortOnFail)
+		default:
+			err = fmt.Errorf("line %d: field %s not found: a threshold has threshold and abortOnFail", n.Content[i].Line, key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// span is a duration as Go writes it: 30s, 1m30s.
+type span time.Duration
+
+func (s *span) UnmarshalYAML(n *yaml.Node) error {
+	d, err := time.ParseDuration(n.Value)
+	if err != nil || d < 0 {
+		return fmt.Errorf("line %d: %q is not a duration such as 30s or 1m30s", n.Line, n.Value)
+	}
+	*s = span(d)
+	return nil
+}
+
+// Read reads a load file. Errors name the line. base, if not "", stands before
+// URLs that begin with a slash: so a file works against any place.
+func Read(data []byte, name, base string) (*Plan, error) {
+	p, err := read(data, base)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", name, plainError(err))
+	}
+	return p, nil
+}
+
+var typeName = regexp.MustCompile(` in type load\.\w+`)
+
+// plainError says on one line, and without names of Go, what yaml found.
+func plainError(err error) string {
+	var t *yaml.TypeError
+	text := err.Error()
+	if errors.As(err, &t) {
+		text = strings.Join(t.Errors, "; ")
+	}
+	text = typeName.ReplaceAllString(text, " here")
+	return strings.ReplaceAll(strings.TrimPrefix(text, "yaml: "), "\n", "; ")
+}
+
+func read(data []byte, base string) (*Plan, error) {
+	var f file
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(&f); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("the file is empty")
+		}
+		return nil, err
+	}
+	if d.Decode(new(any)) != io.EOF {
+		return nil, errors.New("there is more than one document in the file")
+	}
+	if f.APIVersion != APIVersion || f.Kind != Kind {
+		return nil, fmt.Errorf("want apiVersion: %s and kind: %s, got %q and %q", APIVersion, Kind, f.APIVersion, f.Kind)
+	}
+	p := &Plan{Title: f.Title, Timeout: time.Duration(f.Timeout), MaxUsers: f.MaxUsers, NewConnections: f.NewConnections, Seed: f.Seed}
+	var err error
+	if f.Arrivals != nil {
+		if f.Arrivals.Count != nil {
+			return nil, errors.New("arrivals: have a rate (a second), not a count")
+		}
+		if p.Open, err = f.Arrivals.schedule(f.Arrivals.Rate, f.Seed); err != nil {
+			return nil, fmt.Errorf("arrivals: %w", err)
+		}
+	}
+	if f.Users != nil {
+		if f.Users.Rate != nil || f.Users.Poisson {
+			return nil, errors.New("users: have a count, not a rate")
+		}
+		if p.Closed, err = f.Users.schedule(f.Users.Count, f.Seed); err != nil {
+			return nil, fmt.Errorf("users: %w", err)
+		}
+	}
+	for _, j := range f.Journeys {
+		out := Journey{Name: j.Name, Weight: j.Weight}
+		for _, s := range j.Steps {
+			step, err := s.step(base)
+			if err != nil {
+				return nil, err
+			}
+			out.Steps = append(out.Steps, step)
+		}
+		p.Journeys = append(p.Journeys, out)
+	}
+	for metric, list := range f.Thresholds {
+		for _, text := range list {
+			t, err := ParseThreshold(metric, text.Threshold)
+			if err != nil {
+				return nil, err
+			}
+			t.AbortOnFail = text.AbortOnFail
+			p.Thresholds = append(p.Thresholds, t)
+		}
+	}
+	sortThresholds(p.Thresholds)
+	return p, p.Check()
+}
+
+func (s *scheduleText) schedule(constant *float64, seed uint64) (Schedule, error) {
+	out := Schedule{Poisson: s.Poisson, Seed: seed}
+	if (constant != nil) == (len(s.Stages) > 0) {
+		return out, errors.New("want either one value with for, or stages")
+	}
+	if constant != nil {
+		out.Stages = []Stage{{time.Duration(s.For), *constant, *constant}}
+		return out, out.Check()
+	}
+	last := 0.0
+	for _, st := range s.Stages {
+		from := last
+		if st.From != nil {
+			from = *st.From
+		}
+		out.Stages = append(out.Stages, Stage{time.Duration(st.For), from, st.To})
+		last = st.To
+	}
+	return out, out.Check()
+}
+
+func (s *stepText) step(base string) (Step, error) {
+	out := Step{Name: s.Name, Method: s.Method, URL: s.URL, Body: s.Body}
+	if strings.HasPrefix(out.URL, "/") {
+		if base == "" {
+			return out, fmt.Errorf("url %q says no host, and none was given: name one with --base http://HOST", s.URL)
+		}
+		out.URL = strings.TrimSuffix(base, "/") + out.URL
+	}
+	for name, value := range s.Headers {
+		if out.Headers == nil {
+			out.Headers = http.Header{}
+		}
+		out.Headers.Set(name, value)
+	}
+	for _, c := range s.Expect {
+		check := Check{Contains: c.Contains, Header: c.Header}
+		switch v := c.Status.(type) {
+		case nil:
+		case int:
+			check.Status = []int{v}
+		case []any:
+			for _, one := range v {
+				n, ok := one.(int)
+				if !ok {
+					return out, fmt.Errorf("step %q: status %v is not a number", s.Name, one)
+				}
+				check.Status = append(check.Status, n)
+			}
+		default:
+			return out, fmt.Errorf("step %q: status %v is not a number", s.Name, v)
+		}
+		out.Checks = append(out.Checks, check)
+	}
+	for name, t := range s.Take {
+		out.Take = append(out.Take, Take{name, t.JSON, t.Header})
+	}
+	var err error
+	out.Think, err = parseThink(s.Think)
+	return out, err
+}
+
+func parseThink(text string) (Think, error) {
+	if text == "" {
+		return Think{}, nil
+	}
+	low, high, ok := strings.Cut(text, "-")
+	if !ok {
+		high = low
+	}
+	least, err1 := time.ParseDuration(low)
+	most, err2 := time.ParseDuration(high)
+	if err1 != nil || err2 != nil {
+		return Think{}, fmt.Errorf("think %s: want 1s, or 500ms-2s", strconv.Quote(text))
+	}
+	return Think{least, most}, nil
+}
