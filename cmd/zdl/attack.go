@@ -4,288 +4,234 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"sort"
+	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"zdl/internal/arena"
-	"zdl/internal/cluster"
+	"zdl/internal/fault"
+	"zdl/internal/fault/attackfile"
 	"zdl/internal/lab"
-	"zdl/internal/probe"
-	"zdl/internal/web"
 )
 
 func (a *app) attackCmd() *cobra.Command {
+	var r fault.Request
+	var file, mode string
+	var params []string
+	var wait bool
 	cmd := &cobra.Command{
-		Use:     "attack",
-		Short:   "Break something and say what became of it",
-		Example: "  zdl attack pod --random",
-		RunE:    subcommandOnly,
-	}
-	cmd.AddCommand(a.attackPodCmd())
-	return cmd
-}
+		Use:   "attack KIND [TARGET]",
+		Short: "Break something, and prove that it is broken",
+		Long: `Injects a fault and returns when it is proven at its target. zdl faults lists the
+kinds, zdl faults KIND says what one does and what a target looks like.
 
-type attackFlags struct {
-	random, all bool
-	grace       int
-	wait        time.Duration
-}
-
-func (a *app) attackPodCmd() *cobra.Command {
-	var f attackFlags
-	cmd := &cobra.Command{
-		Use:   "pod [NAME...]",
-		Short: "Really delete pods and watch what replaces them",
-		Long: `Deletes pods at once, as kubectl delete --grace-period=0 --force does, waits until
-Kubernetes has replaced them, and says what the users of the service saw
-meanwhile. A NAME is that of a pod of the service, or NAMESPACE/NAME of any.`,
-		Example: `  zdl attack pod --random
-  zdl attack pod --all       can the service be brought down at once?
-  zdl attack pod kube-system/coredns-6f7c9b5d8-x2x4z
-  zdl attack pod --random --grace -1   let it stop in its own time`,
-		Args: args(cobra.ArbitraryArgs, "zdl attack pod --random"),
+What undoes the fault is written to disk before anything is touched. It is undone
+after --for, or by zdl heal, also when the lab's daemon was killed in between.`,
+		Example: `  zdl attack pod-network-delay any -p delay=50ms --for 30s
+  zdl attack node-power-off worker-1
+  zdl attack pod-freeze any --mode fixed-percent --value 50 --for 1m --wait
+  zdl attack -f storm.yaml          several faults as one
+  zdl attack pod --random           delete a pod and follow what replaces it`,
+		Args:              args(cobra.MaximumNArgs(2), "zdl attack pod-kill any"),
+		ValidArgsFunction: a.completeAttack,
 	}
 	output := outputFlag(cmd)
-	cmd.Flags().BoolVar(&f.random, "random", false, "one pod of the service, by chance")
-	cmd.Flags().BoolVar(&f.all, "all", false, "all pods of the service at the same time")
-	cmd.Flags().IntVar(&f.grace, "grace", 0, "seconds the pod gets to stop, 0 to 3600; -1: its own")
-	cmd.Flags().DurationVar(&f.wait, "wait", time.Minute, "how long to wait for replacements; 0: not at all")
-	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		if chosen := btoi(f.random) + btoi(f.all) + btoi(len(names) > 0); chosen != 1 {
-			return &usageError{"say which pod: a name, --random or --all", "zdl attack pod --random"}
+	f := cmd.Flags()
+	f.StringArrayVarP(&params, "param", "p", nil, "parameter of the kind, NAME=VALUE; can be repeated")
+	f.DurationVar(&r.For, "for", 0, "undo it after this time; 0: when it is healed")
+	f.StringVar(&mode, "mode", "", "how many of the targets: one (default), all, fixed, fixed-percent or random-max-percent")
+	f.IntVar(&r.Value, "value", 0, "number or percentage, of the modes that need one")
+	f.Uint64Var(&r.Seed, "seed", 0, "repeats every choice that is left to chance; 0: a new one")
+	f.BoolVar(&r.Force, "force", false, "also what the guard refuses")
+	f.StringVarP(&file, "file", "f", "", "read the attack from a YAML file, - is standard input")
+	f.BoolVar(&wait, "wait", false, "return when the fault is undone; an interrupt undoes it")
+	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		r.Mode = fault.Mode(mode)
+		if err := a.readRequest(cmd, &r, words, params, file); err != nil {
+			return err
 		}
 		client, err := a.connect(cmd)
 		if err != nil {
 			return err
 		}
-		targets, err := chooseTargets(cmd.Context(), client, names, f)
-		if err != nil {
+		r.By = "zdl attack"
+		var done fault.Attack
+		if err := client.Do(cmd.Context(), http.MethodPost, "/api/v1/attacks", r, &done); err != nil {
 			return err
 		}
-		result, err := attack(cmd.Context(), client, targets, f)
-		if *output == "json" {
-			return errors.Join(a.printJSON(result), err)
+		if !wait || done.State.Over() {
+			return a.tell(&done, *output)
 		}
-		a.printAttack(result)
-		return err
+		if *output != "json" {
+			a.printInjected(&done)
+		}
+		if err := waitOver(cmd.Context(), client, &done); err != nil {
+			return err
+		}
+		if *output == "json" {
+			return a.printJSON(done)
+		}
+		a.printEnd(&done)
+		return problem(&done)
 	}
+	cmd.AddCommand(a.attackPodCmd())
 	return cmd
 }
 
-// attackResult is what `zdl attack pod -o json` prints.
-type attackResult struct {
-	Pods []attackedPod `json:"pods"`
-	// Outages that users saw from the attack until everything was replaced.
-	Outages []probe.Outage `json:"outages"`
-	// Waited tells whether the end was waited for and seen: replacements ready
-	// and the service up.
-	Waited bool `json:"waited"`
-}
-
-type attackedPod struct {
-	Target      string  `json:"target"` // namespace/name
-	Node        string  `json:"node"`
-	DeletedMS   float64 `json:"deletedMs"`             // until the API server confirmed
-	Replacement string  `json:"replacement,omitempty"` // name of the new pod
-	ReadyMS     float64 `json:"readyMs,omitempty"`     // from the attack until it was ready
-
-	uid    string
-	target bool // a pod of the service, whose replacement is followed
-}
-
-// chooseTargets says which pods to attack, as namespace/name.
-func chooseTargets(ctx context.Context, client *lab.Client, names []string, f attackFlags) ([]string, error) {
-	var s cluster.Snapshot
-	if err := client.Do(ctx, http.MethodGet, "/api/v1/snapshot", nil, &s); err != nil {
-		return nil, err
+// readRequest fills in what the command line says.
+func (a *app) readRequest(cmd *cobra.Command, r *fault.Request, words, params []string, file string) error {
+	const hint = "zdl attack pod-kill any; zdl faults lists the kinds"
+	if r.For < 0 {
+		return &usageError{fmt.Sprintf("--for %v: a fault cannot last less than nothing", r.For), "--for 30s, or leave it out: until zdl heal"}
 	}
-	if len(names) > 0 {
-		for i, n := range names {
-			if !strings.Contains(n, "/") {
-				names[i] = s.Target.Namespace + "/" + n
-			}
+	if file == "" {
+		if len(words) == 0 {
+			return &usageError{"say what to do: a kind of fault and its target", hint}
 		}
-		return names, nil
+		r.Kind = words[0]
+		if len(words) > 1 {
+			r.Target = words[1]
+		}
+		var err error
+		r.Params, err = pairs(params)
+		return err
 	}
-	var alive []string
-	for _, p := range s.TargetPods() {
-		if p.Alive() {
-			alive = append(alive, p.Namespace+"/"+p.Name)
+	for _, flag := range []string{"param", "mode", "value"} {
+		if cmd.Flags().Changed(flag) {
+			return &usageError{"--" + flag + " does not go with -f: the file says it", "zdl attack -f storm.yaml --for 1m"}
 		}
 	}
-	if len(alive) == 0 {
-		return nil, errors.New("the service has no pod left to attack; zdl watch shows when it is back")
+	if len(words) > 0 {
+		return &usageError{"a kind does not go with -f: the file says it", "zdl attack -f storm.yaml"}
 	}
-	if f.random {
-		return []string{alive[rand.IntN(len(alive))]}, nil
+	data, err := a.readFile(file)
+	if err != nil {
+		return err
 	}
-	sort.Strings(alive)
-	return alive, nil
+	got, err := attackfile.Parse(data, file)
+	if err != nil {
+		return err
+	}
+	// Flags that were given overrule the file.
+	if !cmd.Flags().Changed("for") {
+		r.For = got.For
+	}
+	if !cmd.Flags().Changed("seed") {
+		r.Seed = got.Seed
+	}
+	got.For, got.Seed, got.Force = r.For, r.Seed, r.Force || got.Force
+	*r = got
+	return nil
 }
 
-// attack deletes the pods at the same time and follows what happens.
-func attack(ctx context.Context, client *lab.Client, targets []string, f attackFlags) (*attackResult, error) {
-	before, err := lastOutage(ctx, client)
+// readFile reads a file, or standard input for "-".
+func (a *app) readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return attackfile.Read(a.stdin)
+	}
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	var s cluster.Snapshot
-	if err := client.Do(ctx, http.MethodGet, "/api/v1/snapshot", nil, &s); err != nil {
-		return nil, err
-	}
-	result := &attackResult{Pods: []attackedPod{}, Outages: []probe.Outage{}}
-	pods, errs := make([]attackedPod, len(targets)), make([]error, len(targets))
-	var wg sync.WaitGroup
-	for i, target := range targets {
-		wg.Go(func() {
-			var reply web.AttackReply
-			errs[i] = client.Do(ctx, http.MethodPost, "/api/v1/attack",
-				web.AttackRequest{Kind: "pod-kill", Target: target, GraceSeconds: f.grace}, &reply)
-			pods[i] = attackedPod{Target: reply.Target, Node: reply.Node, DeletedMS: reply.TookMS, uid: reply.UID,
-				target: s.TargetPod(reply.UID) != nil}
-		})
-	}
-	wg.Wait()
-	for i := range pods {
-		if errs[i] == nil {
-			result.Pods = append(result.Pods, pods[i])
-		}
-	}
-	err = errors.Join(errs...)
-	if len(result.Pods) == 0 || f.wait == 0 {
-		return result, err
-	}
-	return result, errors.Join(err, result.follow(ctx, client, before, f.wait))
+	defer f.Close()
+	return attackfile.Read(f)
 }
 
-// lastAnswers is how long requests that were under way may still take until
-// they count as failed: the prober's timeout and a little more.
-const lastAnswers = 1200 * time.Millisecond
-
-// follow waits until every pod of the service is replaced and the service is
-// up, or for as long as it may.
-func (r *attackResult) follow(ctx context.Context, client *lab.Client, before int, patience time.Duration) error {
-	timeout, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	poll := time.NewTicker(100 * time.Millisecond)
-	defer poll.Stop()
-	var over time.Time // since when everything is as it was
-	for {
-		done, err := r.look(ctx, client, before)
-		switch {
-		case err != nil:
-			return err
-		case !done:
-			over = time.Time{}
-		case over.IsZero():
-			over = time.Now()
-		case time.Since(over) > lastAnswers:
-			r.Waited = true
-			return nil
+// pairs reads -p NAME=VALUE.
+func pairs(params []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, p := range params {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, &usageError{fmt.Sprintf("-p %s: it is not NAME=VALUE", p), "-p delay=50ms"}
 		}
+		if _, twice := out[name]; twice {
+			return nil, &usageError{fmt.Sprintf("-p %s is given twice", name), "give it once"}
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+// waitOver follows an attack until it is undone. When ctx ends it is healed.
+func waitOver(ctx context.Context, client *lab.Client, done *fault.Attack) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !done.State.Over() {
 		select {
-		case <-poll.C:
-		case <-timeout.Done():
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return fmt.Errorf("not everything was back after %s; go on looking with: zdl watch", seconds(patience))
+		case <-ctx.Done():
+			return client.Do(context.WithoutCancel(ctx), http.MethodPost, "/api/v1/attacks/"+done.ID+"/heal", struct{}{}, done)
+		case <-tick.C:
 		}
+		err := client.Do(ctx, http.MethodGet, "/api/v1/attacks/"+done.ID, nil, done)
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%w; the fault %s is undone by itself or with: zdl heal %s", err, done.ID, done.ID)
+		}
+	}
+	return nil
+}
+
+// tell prints an attack that was just made.
+func (a *app) tell(done *fault.Attack, output string) error {
+	if output == "json" {
+		return a.printJSON(done)
+	}
+	a.printInjected(done)
+	return nil
+}
+
+func (a *app) printInjected(x *fault.Attack) {
+	fmt.Fprintf(a.stdout, "%s  %s on %s: proven after %s\n", x.ID, x.Kind, targets(x.Targets), milliseconds(x.VerifyMS))
+	for _, line := range x.Evidence {
+		fmt.Fprintf(a.stdout, "    %s\n", line)
+	}
+	switch {
+	case x.State == fault.Happened:
+		fmt.Fprintln(a.stdout, "It is over; what it struck is mended by the cluster. See: zdl watch")
+	case x.For > 0:
+		fmt.Fprintf(a.stdout, "It is undone in %v, or now with: zdl heal %s\n", x.For, x.ID)
+	default:
+		fmt.Fprintf(a.stdout, "It lasts until: zdl heal %s\n", x.ID)
 	}
 }
 
-// look reads what has happened so far and tells whether it is over.
-func (r *attackResult) look(ctx context.Context, client *lab.Client, before int) (done bool, err error) {
-	var game arena.State
-	if err := client.Do(ctx, http.MethodGet, "/api/v1/arena", nil, &game); err != nil {
-		return false, err
+// printEnd says how an attack ended.
+func (a *app) printEnd(x *fault.Attack) {
+	switch {
+	case !x.State.Over():
+		fmt.Fprintf(a.stdout, "%s  %s on %s: %s\n", x.ID, x.Kind, targets(x.Targets), stateWord(x))
+	case x.State == fault.Happened:
+		fmt.Fprintf(a.stdout, "%s  %s on %s was over already: nothing to undo\n", x.ID, x.Kind, targets(x.Targets))
+	default:
+		fmt.Fprintf(a.stdout, "%s  %s on %s: undone after %s\n", x.ID, x.Kind, targets(x.Targets), milliseconds(x.UndoMS))
 	}
-	done = true
-	for i := range r.Pods {
-		p := &r.Pods[i]
-		for _, k := range game.Kills {
-			if k.UID == p.uid {
-				p.Replacement, p.ReadyMS = k.Replacement, k.ReadyMS
-			}
-		}
-		done = done && (!p.target || p.ReadyMS > 0)
-	}
-	r.Outages = []probe.Outage{}
-	if err := client.Do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/outages?after=%d", before), nil, &r.Outages); err != nil {
-		return false, err
-	}
-	for _, o := range r.Outages {
-		done = done && !o.Open
-	}
-	return done, nil
-}
-
-// lastOutage is the ID of the latest outage that is over, 0 if there is none.
-func lastOutage(ctx context.Context, client *lab.Client) (int, error) {
-	var all []probe.Outage
-	if err := client.Do(ctx, http.MethodGet, "/api/v1/outages", nil, &all); err != nil {
-		return 0, err
-	}
-	last := 0
-	for _, o := range all {
-		if !o.Open {
-			last = max(last, o.ID)
-		}
-	}
-	return last, nil
-}
-
-func (a *app) printAttack(r *attackResult) {
-	if r == nil {
-		return
-	}
-	for _, p := range r.Pods {
-		fmt.Fprintf(a.stdout, "%s on %s was deleted (confirmed after %s)\n", p.Target, p.Node, milliseconds(p.DeletedMS))
-		switch {
-		case p.ReadyMS > 0:
-			fmt.Fprintf(a.stdout, "    replaced by %s, ready after %s\n", p.Replacement, milliseconds(p.ReadyMS))
-		case p.Replacement != "":
-			fmt.Fprintf(a.stdout, "    to be replaced by %s, not ready yet\n", p.Replacement)
-		}
-	}
-	short, failed := 0, 0
-	for _, o := range r.Outages {
-		if notable(&o) || len(r.Outages) == 1 {
-			fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, red, outageLine(&o)))
-			continue
-		}
-		short, failed = short+1, failed+o.Failed
-	}
-	if short > 0 {
-		fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, yellow, fmt.Sprintf("Further %s failed between others that succeeded.", plural(failed, "request"))))
-	}
-	if r.Waited && len(r.Outages) == 0 {
-		fmt.Fprintf(a.stdout, "%s\n", paint(a.stdout, green, "The users saw nothing: not one request failed."))
+	for _, line := range x.Residue {
+		fmt.Fprintf(a.stdout, "    %s\n", paint(a.stdout, red, "left behind: "+line))
 	}
 }
 
-// notable tells whether an outage deserves a line: a half-broken service, where
-// every other request fails, has dozens of tiny ones a second.
-func notable(o *probe.Outage) bool { return o.LowerMS >= 100 || o.Failed >= 10 || o.Open }
-
-// outageLine says how long users were not served, with its bounds.
-func outageLine(o *probe.Outage) string {
-	length := fmt.Sprintf("between %s and %s", milliseconds(o.LowerMS), milliseconds(o.UpperMS))
-	if o.Open {
-		length = fmt.Sprintf("at least %s so far", milliseconds(o.LowerMS))
+// problem is an error for an attack that did not end as it should.
+func problem(x *fault.Attack) error {
+	if len(x.Residue) > 0 {
+		return errors.New("not everything is as it was before; see above")
 	}
-	return fmt.Sprintf("The service was down for %s: %s (%s).", length, plural(o.Failed, "failed request"), counts(o.ByClass))
+	return nil
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
+// targets names what an attack strikes, shortened when it is much.
+func targets(all []fault.Target) string {
+	names := make([]string, 0, len(all))
+	for _, t := range all {
+		name := t.Name
+		if t.Node != "" && t.Node != t.Name {
+			name += " (" + t.Node + ")"
+		}
+		names = append(names, name)
 	}
-	return 0
+	if len(names) > 3 {
+		return fmt.Sprintf("%s and %d others", strings.Join(names[:2], ", "), len(names)-2)
+	}
+	return strings.Join(names, ", ")
 }

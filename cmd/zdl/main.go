@@ -43,6 +43,7 @@ type app struct {
 	dirs           lab.Dirs
 	euid           func() int // who calls, 0 is root
 	name           string     // --name
+	args           []string   // the whole command line
 }
 
 // usageError is a mistake in how a verb was called; hint says what to try.
@@ -58,6 +59,7 @@ func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.code
 
 // run runs one command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.args = args
 	root := a.rootCmd()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
@@ -118,7 +120,7 @@ breaks: what do the users see, why, and what would have prevented it?`,
 	root.AddCommand(
 		a.doctorCmd(), buildCmd(), a.upCmd(), a.downCmd(), a.statusCmd(),
 		a.kubeconfigCmd(), a.kubectlCmd(), a.shellCmd(), a.nodeCmd(), imageCmd(),
-		a.attackCmd(), a.watchCmd(), a.openCmd(), a.daemonCmd(), a.versionCmd(),
+		a.faultsCmd(), a.attackCmd(), a.healCmd(), a.attacksCmd(), a.watchCmd(), a.openCmd(), a.daemonCmd(), a.versionCmd(),
 	)
 	return root
 }

@@ -162,6 +162,14 @@ func (e *Engine) Kind(name string) *Kind {
 	return nil
 }
 
+// Find is Kind with an error that names what was perhaps meant.
+func (e *Engine) Find(name string) (*Kind, error) {
+	if k := e.Kind(name); k != nil {
+		return k, nil
+	}
+	return nil, refuse("There is no fault %q.", name).hint("%s", e.nearest(name))
+}
+
 // Attacks lists what the journal holds, oldest first: active ones and the latest
 // that are over.
 func (e *Engine) Attacks() []Attack {
@@ -335,7 +343,7 @@ func (e *Engine) plan(ctx context.Context, r *Request, a *Attack) (*Plan, error)
 			return nil, err
 		}
 	}
-	plan, err := kind.Plan(ctx, Input{Targets: chosen, Values: values, For: r.For, Seed: r.Seed, ID: a.ID})
+	plan, err := kind.Plan(ctx, Input{Targets: chosen, Values: values, For: r.For, Seed: r.Seed, Force: r.Force, ID: a.ID})
 	if err != nil {
 		return nil, err
 	}

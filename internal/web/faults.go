@@ -11,7 +11,9 @@ import (
 // Faults is what is shown and driven of a fault.Engine.
 type Faults interface {
 	Catalogue() []fault.Kind
+	Find(name string) (*fault.Kind, error)
 	Attacks() []fault.Attack
+	Get(id string) (fault.Attack, bool)
 	Attack(ctx context.Context, r fault.Request) (fault.Attack, error)
 	Heal(ctx context.Context, id string) (fault.Attack, error)
 	HealAll(ctx context.Context) ([]fault.Attack, error)
@@ -22,6 +24,31 @@ func (s *server) getFaults(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	reply(w, s.Faults.Catalogue())
+}
+
+func (s *server) getFault(w http.ResponseWriter, r *http.Request) {
+	if s.faultless(w) {
+		return
+	}
+	kind, err := s.Faults.Find(r.PathValue("name"))
+	if err != nil {
+		refuseFault(w, err)
+		return
+	}
+	reply(w, kind)
+}
+
+func (s *server) getAttack(w http.ResponseWriter, r *http.Request) {
+	if s.faultless(w) {
+		return
+	}
+	id := r.PathValue("id")
+	out, ok := s.Faults.Get(id)
+	if !ok {
+		fail(w, http.StatusNotFound, "There is no attack "+id+".", "zdl attacks --all lists them.")
+		return
+	}
+	reply(w, out)
 }
 
 func (s *server) getAttacks(w http.ResponseWriter, _ *http.Request) {

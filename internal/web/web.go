@@ -13,7 +13,9 @@
 //	POST /api/v1/attack              AttackRequest → AttackReply           (owner)
 //	POST /api/v1/nodes/{name}/power  PowerRequest → PowerReply             (owner)
 //	GET  /api/v1/faults              []fault.Kind: the catalogue
+//	GET  /api/v1/faults/{name}       fault.Kind
 //	GET  /api/v1/attacks             []fault.Attack
+//	GET  /api/v1/attacks/{id}        fault.Attack
 //	POST /api/v1/attacks             fault.Request → fault.Attack          (owner)
 //	POST /api/v1/attacks/{id}/heal   → fault.Attack                        (owner)
 //	POST /api/v1/heal                → []fault.Attack, all of them         (owner)
@@ -105,7 +107,9 @@ func Handler(d Deps) http.Handler {
 	mux.HandleFunc("POST /api/v1/attack", owner(s.postAttack))
 	mux.HandleFunc("POST /api/v1/nodes/{name}/power", owner(s.postPower))
 	mux.HandleFunc("GET /api/v1/faults", s.getFaults)
+	mux.HandleFunc("GET /api/v1/faults/{name}", s.getFault)
 	mux.HandleFunc("GET /api/v1/attacks", s.getAttacks)
+	mux.HandleFunc("GET /api/v1/attacks/{id}", s.getAttack)
 	mux.HandleFunc("POST /api/v1/attacks", owner(s.postAttacks))
 	mux.HandleFunc("POST /api/v1/attacks/{id}/heal", owner(s.postHeal))
 	mux.HandleFunc("POST /api/v1/heal", owner(s.postHealAll))
