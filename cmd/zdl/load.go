@@ -205,12 +205,12 @@ func (a *app) printLoad(r *load.Result) {
 		fmt.Fprintln(w, "STEP\tREQUESTS\tPER SECOND\tFAILED\tP50\tP90\tP99\tP99.9\tMAX")
 		for _, s := range steps {
 			fmt.Fprintf(w, "%s\t%d\t%.0f\t%d\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Requests, s.Rate, s.Failed,
-				milliseconds(s.Took.Med), milliseconds(s.Took.P90), milliseconds(s.Took.P99), milliseconds(s.Took.P999), milliseconds(s.Took.Max))
+				precise(s.Took.Med), precise(s.Took.P90), precise(s.Took.P99), precise(s.Took.P999), precise(s.Took.Max))
 		}
 	})
 	out("")
 	out("answers    %s", answers(&r.All))
-	out("generator  %.2f cores, %d of %d requests sent late, lag p99 %s, %d users at most, %d dropped", r.Cores, r.Late, r.All.Requests, milliseconds(r.Lag.P99), r.MostUsers, r.Dropped)
+	out("generator  %.2f cores, %d of %d requests sent late, lag p99 %s, %d users at most, %d dropped", r.Cores, r.Late, r.All.Requests, precise(r.Lag.P99), r.MostUsers, r.Dropped)
 	for _, t := range r.Thresholds {
 		switch {
 		case !t.Known:
@@ -242,4 +242,15 @@ func answers(s *load.StepResult) string {
 		return "none"
 	}
 	return strings.Join(out, ", ")
+}
+
+// precise prints milliseconds with three significant digits below a second.
+func precise(ms float64) string {
+	switch {
+	case ms < 10:
+		return fmt.Sprintf("%.2f ms", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.1f ms", ms)
+	}
+	return milliseconds(ms)
 }
