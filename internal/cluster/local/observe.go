@@ -2,10 +2,12 @@ package local
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,39 +36,64 @@ func (c *Cluster) PowerState(name string) cluster.Power {
 	switch {
 	case c.Topology.Machine(name) == nil:
 		return cluster.PowerUnknown
-	case c.Powered(name):
-		return cluster.PowerOn
+	case !c.Powered(name):
+		return cluster.PowerOff
 	}
-	return cluster.PowerOff
+	if f, err := c.Freezer(name, ""); err == nil {
+		if frozen, err := f.Asked(); err == nil && frozen {
+			return cluster.PowerFrozen
+		}
+	}
+	return cluster.PowerOn
 }
 
 // holds tells which virtual IPs stand on the interfaces of a machine.
 func (c *Cluster) holds(m *topology.Machine) []string {
+	var out []string
+	for _, a := range c.addressesOf(m.Name) {
+		if name := c.virtual(m, a); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// addressesOf lists the addresses on the interfaces of a machine.
+func (c *Cluster) addressesOf(name string) []netip.Addr {
 	var addresses []net.Addr
-	err := c.fabric.Do(m.Name, func() (err error) {
+	err := c.fabric.Do(name, func() (err error) {
 		addresses, err = net.InterfaceAddrs()
 		return err
 	})
 	if err != nil {
 		return nil
 	}
-	var out []string
+	var out []netip.Addr
 	for _, address := range addresses {
-		prefix, err := netip.ParsePrefix(address.String())
-		if err != nil {
-			continue
-		}
-		a := prefix.Addr()
-		switch {
-		case a == topology.UserVIP:
-			out = append(out, "users")
-		case a == topology.APIVIP:
-			out = append(out, "api")
-		case m.Kind == topology.KindRouter && a == c.Topology.Segment(topology.EdgeSegment).Gateway:
-			out = append(out, "gateways")
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
+			out = append(out, prefix.Addr())
 		}
 	}
 	return out
+}
+
+// virtual names an address that moves between machines, "" for any other: the
+// gateways move together, so that of the edge stands for all.
+func (c *Cluster) virtual(m *topology.Machine, a netip.Addr) string {
+	switch {
+	case a == topology.UserVIP:
+		return "users"
+	case a == topology.APIVIP:
+		return "api"
+	case m.Kind == topology.KindRouter && a == c.Topology.Segment(topology.EdgeSegment).Gateway:
+		return "gateways"
+	}
+	return ""
+}
+
+// sortHolds puts the users' virtual IP first.
+func sortHolds(names []string) {
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(b, a) })
 }
 
 // EtcdLeader names the control plane whose etcd member leads, or "" when no

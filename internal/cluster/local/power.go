@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"zdl/internal/cluster/local/machine"
+	"zdl/internal/cluster/local/machine/boot"
 	"zdl/internal/topology"
 )
 
@@ -21,8 +22,8 @@ func (c *Cluster) offMarker(name string) string {
 
 // Powered tells whether a machine is on.
 func (c *Cluster) Powered(name string) bool {
-	_, err := machine.Find(MachineRun(c.RunDir, name))
-	return err == nil
+	mark, err := boot.ReadMark(MachineRun(c.RunDir, name))
+	return err == nil && mark.Alive()
 }
 
 func (c *Cluster) machine(name string) (*topology.Machine, error) {
