@@ -19,6 +19,8 @@ func Kinds(w *step.World) []fault.Kind {
 	var out []fault.Kind
 	for _, kinds := range [][]fault.Kind{
 		c.power(),
+		c.drain(), c.objectLease(), c.webhook(), c.ingress(),
+		c.object(), c.objectConfig(), c.objectAccess(),
 		{fault.Compound()},
 	} {
 		out = append(out, kinds...)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
 	"zdl/internal/topology"
@@ -164,27 +162,6 @@ func (c *catalogue) zones(_ context.Context, selector string) ([]fault.Target, e
 		}
 	}
 	return sorted(out), nil
-}
-
-// objects finds objects of one type by namespace/name; list gives all there are.
-func objects(kind string, list func(ctx context.Context, namespace string, selector labels.Selector) ([]fault.Target, error), fallback func() string) func(context.Context, string) ([]fault.Target, error) {
-	return func(ctx context.Context, selector string) ([]fault.Target, error) {
-		namespace, name, ok := strings.Cut(selector, "/")
-		if !ok {
-			namespace, name = fallback(), selector
-		}
-		all, err := list(ctx, namespace, labels.Everything())
-		if err != nil {
-			return nil, fmt.Errorf("list %ss of namespace %s: %w", kind, namespace, err)
-		}
-		var out []fault.Target
-		for _, t := range all {
-			if name == "any" || t.Name == namespace+"/"+name {
-				out = append(out, t)
-			}
-		}
-		return sorted(out), nil
-	}
 }
 
 func sorted(t []fault.Target) []fault.Target {

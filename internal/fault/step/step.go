@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -39,6 +40,8 @@ type World struct {
 
 	once   sync.Mutex
 	client kubernetes.Interface
+	// objects is beside client, for kinds that are named by data.
+	objects dynamic.Interface
 }
 
 // Kube speaks to the API server through its virtual IP.
@@ -61,6 +64,18 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 	switch mechanism {
 	case "power":
 		return &Power{w: w}
+	case "patch":
+		return &Patch{w: w}
+	case "create":
+		return &Create{w: w}
+	case "delete":
+		return &Delete{w: w}
+	case "rollout":
+		return &Rollout{w: w}
+	case "drain":
+		return &Drain{w: w}
+	case "lease":
+		return &Lease{w: w}
 	case "file":
 		return &File{w: w}
 	}
