@@ -9,6 +9,7 @@
 //	zdl-init become RUNDIR        the same process once it is in its control groups
 //	zdl-init enter RUNDIR -- ARGV…  run a command in a running machine
 //	zdl-init inside PROGRAM ARGV… its half in the machine
+//	zdl-init linkflap NETNS       a helper of a fault: see help.go
 package main
 
 import (
@@ -48,6 +49,8 @@ func main() {
 			os.Exit(enter(os.Args[2:]))
 		case "inside":
 			os.Exit(inside(os.Args[2], os.Args[3:]))
+		case "linkflap":
+			os.Exit(linkflap(os.Args[2]))
 		}
 	}
 	fmt.Fprintln(os.Stderr, "zdl-init is started by zdl, not by hand")

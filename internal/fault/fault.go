@@ -85,6 +85,8 @@ type Input struct {
 	Values  Values        // of every parameter of the kind, checked, with defaults
 	For     time.Duration // 0: until it is healed
 	Seed    uint64        // of every choice by chance
+	// Force: guards of the plan's own do not apply.
+	Force bool
 	// ID of the attack to be, for names of what a plan must be able to find again.
 	ID string
 }

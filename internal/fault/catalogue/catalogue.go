@@ -21,6 +21,8 @@ func Kinds(w *step.World) []fault.Kind {
 		c.power(),
 		c.drain(), c.objectLease(), c.webhook(), c.ingress(),
 		c.object(), c.objectConfig(), c.objectAccess(),
+		c.packets(),
+		c.links(),
 		{fault.Compound()},
 	} {
 		out = append(out, kinds...)

@@ -42,6 +42,8 @@ type World struct {
 	client kubernetes.Interface
 	// objects is beside client, for kinds that are named by data.
 	objects dynamic.Interface
+
+	helpers helpers
 }
 
 // Kube speaks to the API server through its virtual IP.
@@ -62,6 +64,10 @@ func (w *World) Kube() (kubernetes.Interface, error) {
 // Mechanics makes empty steps that are bound to this world.
 func (w *World) Mechanics(mechanism string) fault.Step {
 	switch mechanism {
+	case "drop":
+		return &Drop{w: w}
+	case "link":
+		return &Link{w: w}
 	case "power":
 		return &Power{w: w}
 	case "patch":
