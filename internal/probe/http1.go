@@ -128,28 +128,26 @@ func (e *http1) connect(ctx context.Context, deadline time.Time, r *Result) (*li
 }
 
 // take gives the connection that was used last, and closes those that have been
-// idle for too long.
+// idle for too long or that the server has ended.
 func (e *http1) take() *link {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	n := len(e.idle)
-	if n == 0 {
-		return nil
-	}
 	now := time.Now()
-	l := e.idle[n-1]
-	e.idle = e.idle[:n-1]
 	old := 0
 	for old < len(e.idle) && now.Sub(e.idle[old].since) > maxIdle {
 		e.idle[old].Close()
 		old++
 	}
 	e.idle = append(e.idle[:0], e.idle[old:]...)
-	if now.Sub(l.since) > maxIdle {
+	for n := len(e.idle); n > 0; n-- {
+		l := e.idle[n-1]
+		e.idle = e.idle[:n-1]
+		if alive(l.Conn, true) {
+			return l
+		}
 		l.Close()
-		return nil
 	}
-	return l
+	return nil
 }
 
 func (e *http1) put(l *link) {

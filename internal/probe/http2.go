@@ -137,7 +137,7 @@ func (e *http2Lane) connection(ctx context.Context, deadline time.Time, r *Resul
 	e.mu.Lock()
 	c := e.current
 	e.mu.Unlock()
-	if c != nil && c.usable() {
+	if c != nil && c.usable() && alive(c.conn, false) {
 		return c, nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -150,7 +150,7 @@ func (e *http2Lane) connection(ctx context.Context, deadline time.Time, r *Resul
 	c = newH2Conn(conn)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.current != nil && e.current.usable() {
+	if e.current != nil && e.current.usable() && alive(e.current.conn, false) {
 		c.leaving = true // for this one request
 	} else {
 		e.current = c

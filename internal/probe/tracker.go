@@ -119,7 +119,7 @@ func (t *Tracker) failed(s Slot) []Event {
 	}
 	o := t.current
 	if t.broken {
-		t.from, t.broken = failedSince(s), false
+		t.from, t.broken = max(t.from, failedSince(s)), false
 	}
 	if until := failedUntil(s); until > t.from {
 		o.LowerMS += until - t.from
@@ -169,14 +169,26 @@ func (t *Tracker) succeeded(s Slot) []Event {
 	// Only a success that began when the last failure was over is surely after it.
 	for len(t.closing) > 0 && s.Start >= t.closing[0].until {
 		o := t.closing[0].outage
-		t.closing = t.closing[1:]
-		o.Open, o.After = false, s.End
-		o.UpperMS = max(s.End-o.Before, o.LowerMS)
+		o.Open, o.After = false, t.earliest(s, t.closing[0].until)
+		o.UpperMS = max(o.After-o.Before, o.LowerMS)
 		o.ErrorMS = (o.UpperMS - o.LowerMS) / 2
+		t.closing = t.closing[1:]
 		out = append(out, Event{Outage: o.clone(), Closed: true})
 	}
 	t.remember(s)
 	return out
+}
+
+// earliest is when the first success that began at from or later was over: of s,
+// or of one that overtook it.
+func (t *Tracker) earliest(s Slot, from float64) float64 {
+	end := s.End
+	for _, w := range t.waiting {
+		if w.End < end && w.Start >= from && w.Class != Missed && !t.bad(w.Class) {
+			end = w.End
+		}
+	}
+	return end
 }
 
 // remember keeps s as a success that later failures may refer to, and drops
