@@ -46,7 +46,8 @@ type Cluster struct {
 	layout   controlplane.Layout
 	plan     *controlplane.Plan
 	// power serialises the power switch of each machine.
-	power map[string]*sync.Mutex
+	power      map[string]*sync.Mutex
+	containers containers
 }
 
 // New describes the cluster; it touches nothing.

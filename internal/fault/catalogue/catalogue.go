@@ -19,6 +19,10 @@ func Kinds(w *step.World) []fault.Kind {
 	var out []fault.Kind
 	for _, kinds := range [][]fault.Kind{
 		c.power(),
+		c.podProcesses(),
+		c.nodeProcesses(),
+		c.edgeProcesses(),
+		c.controlPlaneProcesses(),
 		c.drain(), c.objectLease(), c.webhook(), c.ingress(),
 		c.object(), c.objectConfig(), c.objectAccess(),
 		c.packets(),

@@ -127,7 +127,7 @@ func (c *catalogue) machinesOf(word string) []fault.Target {
 		zone, byZone := strings.CutPrefix(word, "zone=")
 		isNode := m.Kind == topology.KindControlPlane || m.Kind == topology.KindWorker
 		switch {
-		case word == m.Name, byZone && zone == m.Zone,
+		case word == m.Name, byZone && zone == m.Zone, word == "any" && isNode,
 			word == "workers" && m.Kind == topology.KindWorker,
 			word == "control-planes" && m.Kind == topology.KindControlPlane,
 			word == "nodes" && isNode,

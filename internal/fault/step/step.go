@@ -70,6 +70,22 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 		return &Link{w: w}
 	case "power":
 		return &Power{w: w}
+	case "freeze":
+		return &Freeze{w: w}
+	case "kill":
+		return &Kill{w: w}
+	case "no-quorum":
+		return &NoQuorum{w: w}
+	case "pod-delete":
+		return &PodDelete{w: w}
+	case "pod-image":
+		return &PodImage{w: w}
+	case "reboot":
+		return &Reboot{w: w}
+	case "service-stop":
+		return &ServiceStop{w: w}
+	case "vip-flap":
+		return &VIPFlap{w: w}
 	case "patch":
 		return &Patch{w: w}
 	case "create":

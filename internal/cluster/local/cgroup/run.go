@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -35,14 +33,9 @@ func (g *Group) Procs() ([]int, error) {
 	found := map[int]bool{}
 	for _, dir := range g.Dirs() {
 		err := walk(dir, func(group string) error {
-			pids, err := read(group, "cgroup.procs")
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
-				return nil // removed while we looked
-			}
-			for _, field := range strings.Fields(pids) {
-				if pid, _ := strconv.Atoi(field); pid > 0 {
-					found[pid] = true
-				}
+			own, err := pids(group) // none, if it was removed while we looked
+			for _, pid := range own {
+				found[pid] = true
 			}
 			return err
 		})
@@ -50,12 +43,12 @@ func (g *Group) Procs() ([]int, error) {
 			return nil, fmt.Errorf("list processes of machine %s: %w", g.Name, err)
 		}
 	}
-	pids := make([]int, 0, len(found))
+	all := make([]int, 0, len(found))
 	for pid := range found {
-		pids = append(pids, pid)
+		all = append(all, pid)
 	}
-	sort.Ints(pids)
-	return pids, nil
+	sort.Ints(all)
+	return all, nil
 }
 
 // Kill sends SIGKILL to every process of the group, once. Frozen v1 processes
@@ -81,47 +74,27 @@ func (g *Group) Freeze(ctx context.Context) error { return g.freeze(ctx, true) }
 func (g *Group) Thaw(ctx context.Context) error { return g.freeze(ctx, false) }
 
 func (g *Group) freeze(ctx context.Context, frozen bool) error {
-	dir := g.Path("freezer")
-	if dir == "" {
-		return fmt.Errorf("freeze machine %s: this host has no freezer cgroup controller", g.Name)
-	}
-	file, value := "freezer.state", "THAWED"
-	if frozen {
-		value = "FROZEN"
-	}
-	if g.System.Version == V2 {
-		file, value = "cgroup.freeze", "0"
+	f, err := g.Freezer("")
+	if err == nil {
 		if frozen {
-			value = "1"
+			err = f.Freeze(ctx)
+		} else {
+			err = f.Thaw(ctx)
 		}
 	}
-	for {
-		// On v1 the state is written again each time: a process forked while
-		// freezing can leave it at FREEZING for ever otherwise.
-		if err := write(dir, file, value); err != nil {
-			return fmt.Errorf("freeze machine %s: %w", g.Name, err)
-		}
-		if is, err := g.Frozen(); err != nil || is == frozen {
-			return err
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Errorf("machine %s did not reach %s=%s: %w", g.Name, file, value, err)
-		}
+	if err != nil {
+		return fmt.Errorf("freeze machine %s: %w", g.Name, err)
 	}
+	return nil
 }
 
 // Frozen reports whether the whole group stands still.
 func (g *Group) Frozen() (bool, error) {
-	dir := g.Path("freezer")
-	if dir == "" {
+	f, err := g.Freezer("")
+	if err != nil {
 		return false, nil
 	}
-	if g.System.Version == V1 {
-		state, err := read(dir, "freezer.state")
-		return state == "FROZEN", err
-	}
-	events, err := read(dir, "cgroup.events")
-	return strings.Contains(events, "frozen 1"), err
+	return f.Frozen()
 }
 
 // RemoveAll removes the group and everything below it, bottom-up, and the

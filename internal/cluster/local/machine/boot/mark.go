@@ -105,3 +105,11 @@ func parseStat(line string) (process, error) {
 	state := fields[stateField]
 	return process{start: start, ended: state == "Z" || state == "X" || flags&exiting != 0}, err
 }
+
+// Started tells when a process started, in clock ticks since the host's boot,
+// which beside its number identifies it. It is an error if there is none; one
+// that has ended and only waits to be reaped still counts.
+func Started(pid int) (ticks uint64, err error) {
+	p, err := stat(pid)
+	return p.start, err
+}
