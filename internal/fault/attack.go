@@ -2,6 +2,7 @@ package fault
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -81,7 +82,10 @@ type Attack struct {
 	// Residue is what was not as before after the undo, a line per difference;
 	// empty when all is as it was.
 	Residue []string `json:"residue,omitempty"`
-	Error   string   `json:"error,omitempty"` // why it failed, or why an undo is not done yet
+	Error   string   `json:"error,omitempty"`   // why it failed
+	Trouble string   `json:"trouble,omitempty"` // why its undo is not complete yet
+	// End is the state it will be in when it is undone.
+	End State `json:"end,omitempty"`
 	// Resumed counts how often a new daemon has taken the attack over.
 	Resumed int `json:"resumed,omitempty"`
 
@@ -96,6 +100,7 @@ type Attack struct {
 // stage is a Stage as it is written.
 type stage struct {
 	After time.Duration `json:"after,omitempty"`
+	Prove bool          `json:"prove,omitempty"`
 	Steps []*record     `json:"steps"`
 }
 
@@ -117,19 +122,25 @@ func recordOf(s Step) (*record, error) {
 	return &record{Mechanism: s.Mechanism(), Data: data, step: s}, nil
 }
 
-// revive makes the steps of an attack that was read from the journal.
+// revive makes the steps of an attack that was read from the journal. Those that
+// it cannot make stay without one, which is an error when they are to be undone.
 func (a *Attack) revive(m Mechanics) error {
+	var errs error
 	for i := range a.Stages {
 		for _, r := range a.Stages[i].Steps {
-			if r.step = m(r.Mechanism); r.step == nil {
-				return fmt.Errorf("attack %s: this zdl knows no mechanism %q", a.ID, r.Mechanism)
+			step := m(r.Mechanism)
+			if step == nil {
+				errs = errors.Join(errs, fmt.Errorf("this zdl knows no mechanism %q", r.Mechanism))
+				continue
 			}
-			if err := json.Unmarshal(r.Data, r.step); err != nil {
-				return fmt.Errorf("attack %s: step %s: %w", a.ID, r.Mechanism, err)
+			if err := json.Unmarshal(r.Data, step); err != nil {
+				errs = errors.Join(errs, fmt.Errorf("step %s: %w", r.Mechanism, err))
+				continue
 			}
+			r.step = step
 		}
 	}
-	return nil
+	return errs
 }
 
 // remaining is how long the fault shall still last; false when its time is over.

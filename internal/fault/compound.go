@@ -2,9 +2,8 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sort"
-	"strings"
 	"time"
 )
 
@@ -33,8 +32,10 @@ func (e *Engine) planParts(ctx context.Context, r *Request, a *Attack) (*Plan, e
 		return nil, refuse("An attack with parts is of kind compound, not %s.", r.Kind).hint("leave the kind out")
 	case len(r.Parts) == 0 || len(r.Parts) > maxParts:
 		return nil, refuse("A compound attack has %d parts.", len(r.Parts)).hint("1 to %d", maxParts)
-	case r.Target != "" || len(r.Params) > 0 || r.Mode != "":
+	case r.Target != "" || len(r.Params) > 0 || r.Mode != "" || r.Value != 0:
 		return nil, refuse("A compound attack has no target, parameters or mode of its own.").hint("give them to its parts")
+	case r.Pause != 0 && !r.Sequence:
+		return nil, refuse("Parts that begin together have no pause between them.").hint("make it a sequence, or leave the pause out")
 	case r.Pause < 0 || r.Pause > 10*time.Minute:
 		return nil, refuse("The parts cannot be %v apart.", r.Pause).hint("0 to 10m")
 	}
@@ -52,15 +53,20 @@ func (e *Engine) planParts(ctx context.Context, r *Request, a *Attack) (*Plan, e
 		sub := &Attack{ID: fmt.Sprintf("%s-%d", a.ID, i+1)}
 		p, err := e.plan(ctx, &part, sub)
 		if err != nil {
-			return nil, err
+			return nil, ofPart(i+1, part.Kind, err)
+		}
+		if out.Patience = max(out.Patience, p.Patience); p.Patience == 0 {
+			out.Patience = max(out.Patience, verifyPatience)
 		}
 		a.Targets = append(a.Targets, sub.Targets...)
 		instant = instant && sub.Instant
 		out.Patience = max(out.Patience, p.Patience)
 		if r.Sequence {
-			if i > 0 && len(p.Stages) > 0 {
+			if i > 0 {
 				p.Stages[0].After += r.Pause
 			}
+			// A later part may make an earlier one impossible to see.
+			p.Stages[len(p.Stages)-1].Prove = true
 			out.Stages = append(out.Stages, p.Stages...)
 			continue
 		}
@@ -73,30 +79,17 @@ func (e *Engine) planParts(ctx context.Context, r *Request, a *Attack) (*Plan, e
 		}
 	}
 	a.Kind, a.Layer, a.Instant = compound, LayerCompound, instant
+	if instant && r.For > 0 {
+		return nil, refuse("All parts are over once they happened, so they cannot last %v.", r.For).hint("leave --for out")
+	}
 	return out, out.check()
 }
 
-// nearest names kinds that were perhaps meant.
-func (e *Engine) nearest(word string) string {
-	var close []string
-	for i := range e.Kinds {
-		n := e.Kinds[i].Name
-		if word != "" && (strings.Contains(n, word) || strings.Contains(word, n) || shared(n, word) >= 4) {
-			close = append(close, n)
-		}
+// ofPart says which part an error is about.
+func ofPart(n int, kind string, err error) error {
+	var known *Error
+	if errors.As(err, &known) {
+		return &Error{Message: fmt.Sprintf("Part %d: %s", n, known.Message), Hint: known.Hint, cause: err}
 	}
-	sort.SliceStable(close, func(i, j int) bool { return shared(close[i], word) > shared(close[j], word) })
-	if len(close) == 0 {
-		return "zdl faults lists the kinds"
-	}
-	return "perhaps " + strings.Join(close[:min(len(close), 5)], ", ") + "; zdl faults lists all"
-}
-
-// shared is the length of the common beginning.
-func shared(a, b string) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return n
+	return fmt.Errorf("part %d, %s: %w", n, kind, err)
 }

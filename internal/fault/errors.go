@@ -10,7 +10,11 @@ import (
 // what is allowed or what to try.
 type Error struct {
 	Message, Hint string
+	cause         error
 }
+
+// Unwrap gives what the refusal is about, if that was an error.
+func (e *Error) Unwrap() error { return e.cause }
 
 func (e *Error) Error() string {
 	if e.Hint == "" {
@@ -23,7 +27,7 @@ func refuse(format string, args ...any) *Error { return &Error{Message: fmt.Spri
 
 // Refuse is the error of a plan or a selector that cannot be: bad input, nothing
 // touched.
-func Refuse(message, hint string) error { return &Error{message, hint} }
+func Refuse(message, hint string) error { return &Error{Message: message, Hint: hint} }
 
 func (e *Error) hint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)

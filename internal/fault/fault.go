@@ -103,6 +103,9 @@ type Plan struct {
 type Stage struct {
 	After time.Duration // pause before it
 	Steps []Step
+	// Prove it, and what was before it, before the next one is begun. Without it
+	// all stages are made first and proven then.
+	Prove bool
 }
 
 // Together is a plan of a single stage.

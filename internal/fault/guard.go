@@ -26,7 +26,7 @@ func DefaultGuard() Guard {
 	return Guard{MaxPercent: 70, Machines: []string{"outside"}, Concurrent: 64}
 }
 
-func (g *Guard) check(kind *Kind, candidates, chosen []Target, active int) error {
+func (g *Guard) check(kind *Kind, candidates, chosen []Target) error {
 	for _, t := range chosen {
 		if slices.Contains(g.Machines, t.Name) || slices.Contains(g.Machines, t.Node) {
 			return refuse("%s would strike %s, which the lab itself stands on.", kind.Name, t.Name).hint("choose another target; --force if you mean it")
@@ -38,9 +38,6 @@ func (g *Guard) check(kind *Kind, candidates, chosen []Target, active int) error
 	if n := len(candidates); g.MaxPercent > 0 && n > 3 && len(chosen)*100 > n*g.MaxPercent {
 		return refuse("%s would strike %d of %d, more than the %d %% that the guard allows.", kind.Name, len(chosen), n, g.MaxPercent).
 			hint("a smaller --value or a narrower target; --force if you mean it")
-	}
-	if g.Concurrent > 0 && active >= g.Concurrent {
-		return refuse("%d attacks are active already.", active).hint("heal some: zdl heal --all")
 	}
 	return nil
 }
@@ -72,7 +69,7 @@ func (p *Plan) touches() []string {
 	return slices.Compact(out)
 }
 
-// duplicates refuses a plan that touches one thing twice at the same time.
+// check refuses a plan that touches one thing twice at the same time.
 func (p *Plan) check() error {
 	seen := map[string]bool{}
 	for _, s := range p.Stages {

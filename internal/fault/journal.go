@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,15 +29,16 @@ func OpenJournal(dir string) (*Journal, error) {
 	return &Journal{dir}, nil
 }
 
-// Write stores an attack. With durable it returns only when file and directory
-// entry are on the disk.
+// Write stores an attack. What it replaces stays whole until the new one is on
+// the disk. With durable it returns only when the directory entry is there, too:
+// without it a power cut may bring the state before back, but never half a file.
 func (j *Journal) Write(a *Attack, durable bool) error {
 	data, err := json.Marshal(a)
 	if err != nil {
-		return err
+		return fmt.Errorf("journal of faults: %w", err)
 	}
 	path := j.path(a.ID)
-	if err := writeFile(path+".new", data, durable); err != nil {
+	if err := writeFile(path+".new", data); err != nil {
 		return fmt.Errorf("journal of faults: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -50,33 +52,52 @@ func (j *Journal) Write(a *Attack, durable bool) error {
 
 func (j *Journal) path(id string) string { return filepath.Join(j.dir, id+".json") }
 
-// Read returns all attacks in the order of their numbers. Files that cannot be
-// read are reported beside the others: their faults need a person.
-func (j *Journal) Read() ([]*Attack, error) {
+// DamagedError names files that cannot be read: their faults need a person.
+type DamagedError struct{ Files []error }
+
+func (e *DamagedError) Error() string { return errors.Join(e.Files...).Error() }
+
+// Read returns all attacks in the order of their numbers, and the highest number
+// that was ever given to one. An error of type *DamagedError comes beside the
+// attacks that could be read; the files it names stay where they are.
+func (j *Journal) Read() (attacks []*Attack, highest int, err error) {
 	entries, err := os.ReadDir(j.dir)
 	if err != nil {
-		return nil, fmt.Errorf("journal of faults: %w", err)
+		return nil, 0, fmt.Errorf("journal of faults: %w", err)
 	}
-	var out []*Attack
-	var bad error
+	bad := &DamagedError{}
 	for _, e := range entries {
 		path := filepath.Join(j.dir, e.Name())
 		if strings.HasSuffix(e.Name(), ".new") { // a crash before its rename: nothing was touched for it
-			bad = errors.Join(bad, os.Remove(path))
+			if err := os.Remove(path); err != nil {
+				return nil, 0, fmt.Errorf("journal of faults: %w", err)
+			}
 			continue
 		}
-		if !strings.HasSuffix(e.Name(), ".json") {
+		id, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
 			continue
+		}
+		// Its name counts even if it is damaged, so that it is not overwritten.
+		if n, err := strconv.Atoi(strings.TrimPrefix(id, "f")); err == nil {
+			highest = max(highest, n)
 		}
 		a, err := readAttack(path)
+		if err == nil && a.ID != id {
+			err = fmt.Errorf("%s is damaged: it is about attack %q", path, a.ID)
+		}
 		if err != nil {
-			bad = errors.Join(bad, err)
+			bad.Files = append(bad.Files, err)
 			continue
 		}
-		out = append(out, a)
+		highest = max(highest, a.Number)
+		attacks = append(attacks, a)
 	}
-	slices.SortFunc(out, func(a, b *Attack) int { return a.Number - b.Number })
-	return out, bad
+	slices.SortFunc(attacks, func(a, b *Attack) int { return a.Number - b.Number })
+	if len(bad.Files) > 0 {
+		return attacks, highest, bad
+	}
+	return attacks, highest, nil
 }
 
 func readAttack(path string) (*Attack, error) {
@@ -100,13 +121,13 @@ func (j *Journal) Forget(id string) error {
 	return err
 }
 
-func writeFile(path string, data []byte, durable bool) error {
+func writeFile(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil && durable {
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // ParamType is the type of a parameter's value.
@@ -99,8 +100,14 @@ func resolve(kind string, params []Param, given map[string]string) (Values, erro
 	return out, nil
 }
 
+// maxText bounds a text, in bytes.
+const maxText = 1000
+
 func (p *Param) check(value string) error {
 	if p.Type == Text {
+		if len(value) > maxText || strings.ContainsFunc(value, unicode.IsControl) {
+			return fmt.Errorf("it is longer than %d bytes, or holds control characters", maxText)
+		}
 		return nil
 	}
 	if p.Type == Choice {
@@ -115,6 +122,12 @@ func (p *Param) check(value string) error {
 	}
 	if low, err := number(p.Type, p.Min); err == nil && n < low {
 		return fmt.Errorf("it is below %s", p.Min)
+	}
+	if p.Min == "" && n < 0 && p.Type != Integer {
+		return fmt.Errorf("it is below nothing")
+	}
+	if p.Type == Percent && n > 100 {
+		return fmt.Errorf("it is above 100%%")
 	}
 	if high, err := number(p.Type, p.Max); err == nil && n > high {
 		return fmt.Errorf("it is above %s", p.Max)

@@ -9,110 +9,145 @@ import (
 )
 
 // Heal takes an attack back and returns when it is undone and compared. One that
-// is over stays as it is. An error means that the undo goes on being tried.
-func (e *Engine) Heal(ctx context.Context, id string) (Attack, error) {
-	for _, l := range e.all() {
-		if l.id() == id {
-			return e.undo(ctx, l, false)
+// is being injected is stopped first; one that is over stays as it is. An error
+// means that the undo goes on being tried.
+func (e *Engine) Heal(_ context.Context, id string) (Attack, error) {
+	e.mu.Lock()
+	var found *live
+	for _, l := range e.attacks {
+		if l.id == id {
+			found = l
 		}
 	}
-	return Attack{}, refuse("There is no attack %q.", id).hint("zdl attacks lists them")
+	e.mu.Unlock()
+	if found == nil {
+		return Attack{}, refuse("There is no attack %q.", id).hint("zdl attacks lists those that are active, zdl attacks --all every one")
+	}
+	return e.undo(found, false)
 }
 
-func (e *Engine) all() []*live {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return append([]*live{}, e.attacks...)
-}
-
-func (l *live) id() string { return l.shown.ID } // never changes
+// healPace is how long HealAll waits for one attack before it begins with the
+// next beside it.
+const healPace = 2 * time.Second
 
 // HealAll takes every attack back, the latest first, so that what one was built
-// on is still there when it is undone. It returns those that it healed.
-func (e *Engine) HealAll(ctx context.Context) ([]Attack, error) {
-	healed := []Attack{}
-	var errs error
+// on is still there when it is undone. One that takes long does not keep the
+// others waiting: perhaps it needs what they took away. It returns those that
+// it healed.
+func (e *Engine) HealAll(context.Context) ([]Attack, error) {
 	todo := e.unfinished()
-	for i := len(todo) - 1; i >= 0; i-- {
-		a, err := e.undo(ctx, todo[i], false)
-		errs = errors.Join(errs, err)
-		healed = append(healed, a)
-	}
-	// What failed may have needed what was healed after it.
-	if errs != nil {
-		errs = nil
-		for _, l := range e.unfinished() {
-			a, err := e.undo(ctx, l, false)
-			errs = errors.Join(errs, err)
-			for i := range healed {
-				if healed[i].ID == a.ID {
-					healed[i] = a
-				}
-			}
+	healed, errs := make([]Attack, len(todo)), make([]error, len(todo))
+	done := make([]chan struct{}, len(todo))
+	for i := range todo {
+		l := todo[len(todo)-1-i]
+		done[i] = make(chan struct{})
+		go func() {
+			defer close(done[i])
+			healed[i], errs[i] = e.undo(l, false)
+		}()
+		select {
+		case <-done[i]:
+		case <-time.After(healPace):
 		}
 	}
-	return healed, errs
+	var failed error
+	for i := range todo {
+		<-done[i]
+		if errs[i] != nil { // what it lacked may be there by now
+			healed[i], errs[i] = e.undo(todo[len(todo)-1-i], false)
+		}
+		failed = errors.Join(failed, errs[i])
+	}
+	return healed, failed
 }
 
 // undo takes an attack back. With expired only when its time is over or an
-// earlier undo failed.
-func (e *Engine) undo(ctx context.Context, l *live, expired bool) (Attack, error) {
+// earlier undo is to be tried again.
+func (e *Engine) undo(l *live, expired bool) (Attack, error) {
+	asked := time.Now()
+	if !expired {
+		e.mu.Lock()
+		if l.stop != nil {
+			l.stop(errHealed)
+		}
+		e.mu.Unlock()
+	}
 	l.busy.Lock()
 	defer l.busy.Unlock()
 	if l.a.State.Over() {
 		return l.a.public(), nil
 	}
 	if expired {
-		if _, lasts := l.a.remaining(time.Now()); lasts && l.a.State == Active {
+		e.mu.Lock()
+		early := l.a.State == Active && asked.Before(l.until) || l.a.State == Undoing && asked.Before(l.retry)
+		e.mu.Unlock()
+		if early { // somebody was faster
 			return l.a.public(), nil
 		}
 	}
-	err := e.takeBack(context.WithoutCancel(ctx), l, Undone)
+	if l.asked.IsZero() {
+		l.asked = asked
+	}
+	err := e.takeBack(l, Undone)
 	return l.a.public(), err
 }
 
-// takeBack undoes all steps, compares, and ends the attack in the given state.
-// The caller holds l.
-func (e *Engine) takeBack(ctx context.Context, l *live, end State) error {
-	begin := time.Now()
+// takeBack undoes all steps, compares, and ends the attack in the given state,
+// or in that which an earlier try was to end in. The caller holds l.
+func (e *Engine) takeBack(l *live, end State) error {
 	a := l.a
-	if a.Error != "" && a.State != Undoing {
-		end = Failed
+	first := a.State != Undoing
+	if first {
+		a.State, a.End = Undoing, end
 	}
-	a.State = Undoing
-	e.show(l)
+	if l.asked.IsZero() {
+		l.asked = time.Now()
+	}
 	if err := e.Journal.Write(a, false); err != nil {
-		e.Log.Error("write the journal of faults", "error", err)
-	}
-	err := e.undoSteps(ctx, a)
-	if err != nil {
-		l.wait = min(max(2*l.wait, 200*time.Millisecond), retryLongest)
-		e.mu.Lock()
-		l.retry = time.Now().Add(l.wait)
-		e.mu.Unlock()
-		err = fmt.Errorf("undo %s (%s) is not complete and will be tried again: %w", a.ID, a.Kind, err)
-		a.Error = err.Error()
-		e.show(l)
-		return errors.Join(err, e.Journal.Write(a, true))
-	}
-	a.UndoMS = since(begin)
-	a.Residue = e.residue(ctx, a)
-	a.State, a.Ended = end, time.Now().Round(0).UTC()
-	if end == Undone {
-		a.Error = ""
+		e.Log.Error("write the journal of faults", "attack", a.ID, "error", err) // undo all the same
 	}
 	e.show(l)
+	if err := undoSteps(a); err != nil {
+		return e.tryLater(l, err)
+	}
+	a.UndoMS, a.Trouble = since(l.asked), ""
 	e.Record(EntryUndone, subject(a), fmt.Sprintf("%s on %s was undone in %.1f ms", a.Kind, subject(a), a.UndoMS), fields(a))
+	a.Residue = residue(a, e.settle)
+	a.State, a.Ended = a.End, time.Now().Round(0).UTC()
+	if a.State == "" { // of a journal from before there was an End
+		a.State = Undone
+	}
+	// On disk first: as soon as it is shown to be over, another attack may touch
+	// the same, and a daemon that comes later must not undo this one again.
+	err := e.Journal.Write(a, true)
+	e.show(l)
 	if len(a.Residue) > 0 {
 		e.Record(EntryResidue, subject(a), fmt.Sprintf("%s left something behind: %s", a.Kind, strings.Join(a.Residue, "; ")), fields(a))
 	}
-	return e.Journal.Write(a, true)
+	return err
+}
+
+// tryLater notes that an undo failed and when it is tried again.
+func (e *Engine) tryLater(l *live, err error) error {
+	a := l.a
+	l.wait = min(max(2*l.wait, 200*time.Millisecond), retryLongest)
+	e.mu.Lock()
+	l.retry = time.Now().Add(l.wait)
+	e.mu.Unlock()
+	err = fmt.Errorf("undo of %s (%s on %s) is not complete and goes on being tried: %w", a.ID, a.Kind, subject(a), err)
+	if a.Trouble == "" {
+		e.Record(EntryFailed, subject(a), err.Error(), fields(a))
+	}
+	a.Trouble = err.Error()
+	writeErr := e.Journal.Write(a, false)
+	e.show(l)
+	return errors.Join(err, writeErr)
 }
 
 // undoSteps goes through the stages backwards. A step that fails does not keep
 // the others from being undone.
-func (e *Engine) undoSteps(ctx context.Context, a *Attack) error {
-	ctx, cancel := context.WithTimeout(ctx, undoPatience)
+func undoSteps(a *Attack) error {
+	ctx, cancel := context.WithTimeout(context.Background(), undoPatience)
 	defer cancel()
 	var errs error
 	for i := len(a.Stages) - 1; i >= 0; i-- {
@@ -132,18 +167,13 @@ func (e *Engine) undoSteps(ctx context.Context, a *Attack) error {
 
 // residue compares the state of everything that the attack may have touched with
 // what it was, giving it a moment to settle.
-func (e *Engine) residue(ctx context.Context, a *Attack) []string {
-	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+func residue(a *Attack, patience time.Duration) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		left := compare(ctx, a)
-		if len(left) == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
+		if len(left) == 0 || pause(ctx, wait) != nil {
 			return left
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
@@ -152,7 +182,11 @@ func compare(ctx context.Context, a *Attack) []string {
 	var left []string
 	for _, s := range a.Stages {
 		for _, r := range s.Steps {
-			after, err := r.step.State(ctx)
+			var after map[string]string
+			err := safely(r, func(r *record) (err error) {
+				after, err = r.step.State(ctx)
+				return err
+			})
 			if err != nil {
 				left = append(left, fmt.Sprintf("%s could not be compared: %v", r.Mechanism, err))
 				continue
@@ -179,43 +213,4 @@ func difference(before, after map[string]string) []string {
 		}
 	}
 	return out
-}
-
-// resume takes over an attack that another daemon left unfinished.
-func (e *Engine) resume(ctx context.Context, l *live) {
-	l.busy.Lock()
-	defer l.busy.Unlock()
-	a := l.a
-	if a.State.Over() {
-		return
-	}
-	a.Resumed++
-	if err := a.revive(e.Mechanics); err != nil {
-		a.State, a.Error = Undoing, err.Error()
-		e.show(l)
-		e.Log.Error("a fault cannot be undone", "attack", a.ID, "error", err)
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	_, lasts := a.remaining(time.Now())
-	if a.State == Active && lasts && a.HostBoot == e.HostBoot {
-		err := e.apply(ctx, a)
-		if err == nil {
-			err = e.prove(ctx, a)
-		}
-		if err == nil {
-			e.show(l)
-			e.Record(EntryResumed, subject(a), fmt.Sprintf("%s on %s goes on: %s", a.Kind, subject(a), evidence(a)), fields(a))
-			if err := e.Journal.Write(a, true); err != nil {
-				e.Log.Error("write the journal of faults", "error", err)
-			}
-			return
-		}
-		a.Error = fmt.Sprintf("it could not be resumed: %v", err)
-	} else if a.State == Intended || a.State == Injected {
-		a.Error = "the lab was stopped before it was proven"
-	}
-	if err := e.takeBack(ctx, l, Undone); err != nil {
-		e.Log.Warn("undo of a fault will be tried again", "attack", a.ID, "error", err)
-	}
 }
