@@ -3,13 +3,15 @@
 // service behind a load balancer should, so that whatever outage you see was
 // caused by the cluster around it and not by the service itself.
 //
-// Environment (the Deployment fills it from the downward API):
+// Environment (the Deployment fills it from the downward API, a ConfigMap and a
+// Secret):
 //
 //	POD_NAME NODE_NAME POD_IP ZONE   who and where this replica is
 //	VERSION                          what it says its version is (default: as built)
 //	LISTEN                           address to listen on (default ":8080")
 //	DRAIN                            how long it goes on serving after SIGTERM (default 2s)
 //	GRACE                            how long requests under way may take after that (default 10s)
+//	SIGNING_KEY                      signs answers, in X-Signature (default: they are not signed)
 package main
 
 import (
@@ -54,6 +56,7 @@ func run() error {
 		Address: os.Getenv("POD_IP"),
 		Version: env("VERSION", version),
 	})
+	service.SignWith(os.Getenv("SIGNING_KEY"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	slog.Info("serving", "address", listener.Addr().String(), "pod", service.identity.Pod, "version", service.identity.Version)
