@@ -118,6 +118,8 @@ func (v *view) timeline(entries []timeline.Entry) {
 		switch {
 		case first || e.Kind == timeline.KindOutageBegan || e.Kind == timeline.KindOutageEnded || e.Kind == timeline.KindErrors:
 			// Outages come with the probe.
+		case e.Detail && !v.json:
+			// zdl timeline shows these.
 		case v.json:
 			_ = v.app.printLine(watchEntry{e})
 		default:

@@ -35,11 +35,14 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	fromOutside := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return d.cluster.Dial(ctx, "outside", network, addr)
 	}
-	view, err := kube.New(config, kube.Options{
+	var view *kube.View
+	observer := d.observer(func() { view.Touch() })
+	view, err = kube.New(config, kube.Options{
 		Dial:         fromOutside,
 		Capabilities: capabilities(),
 		Power:        d.cluster.PowerState,
-		Machines:     d.cluster.Machines,
+		Machines:     observer.Machines,
+		Notice:       d.tell,
 		Log:          d.log,
 	})
 	if err != nil {
@@ -53,6 +56,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	log := d.story
 	game := arena.New(view, prober, log, arena.DefaultRules())
 	d.work.Go(func() { view.Run(ctx) })
+	d.work.Go(func() { observer.Run(ctx) })
 	d.startProbing = func() {
 		d.work.Go(func() { prober.Run(ctx) })
 		d.work.Go(func() { timeline.Follow(ctx, log, view, prober) })
@@ -63,6 +67,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		Power:      power{d, view},
 		Faults:     d.faults,
 		Status:     func() any { return d.status(ctx) },
+		Cause:      d.explainer(client, observer),
 		Kubeconfig: func() ([]byte, error) { return os.ReadFile(d.kubeconfigPath()) },
 		Done:       ctx.Done(),
 		Log:        d.log,

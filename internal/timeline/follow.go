@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 	"strconv"
 	"strings"
@@ -41,7 +42,7 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 			clusterChanged = c.Changed()
 			now := c.Snapshot()
 			for _, ch := range cluster.Diff(&before, &now) {
-				l.Add(string(ch.Kind), ch.Subject, ch.Text, changeFields(ch))
+				l.Record(ch)
 			}
 			before = now
 		case <-probeChanged:
@@ -56,18 +57,27 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 	}
 }
 
-func changeFields(ch cluster.Change) map[string]string {
-	f := map[string]string{}
+// Record adds a change of the cluster.
+func (l *Log) Record(ch cluster.Change) Entry {
+	f := maps.Clone(ch.Fields)
+	if f == nil {
+		f = map[string]string{}
+	}
 	if ch.Node != "" {
 		f["node"] = ch.Node
 	}
 	if ch.Target {
 		f["target"] = "true"
 	}
-	if len(f) == 0 {
-		return nil
+	if !ch.ObjectTime.IsZero() {
+		// What the object says, beside when it was seen here: mostly whole seconds,
+		// by the clock of another program.
+		f["objectTime"] = ch.ObjectTime.UTC().Format(time.RFC3339Nano)
 	}
-	return f
+	if len(f) == 0 {
+		f = nil
+	}
+	return l.add(Entry{Kind: string(ch.Kind), Subject: ch.Subject, Text: ch.Text, Fields: f, Detail: ch.Detail}, ch.At)
 }
 
 // outages turns the prober's outages into entries. Runs of a single failed
@@ -104,12 +114,25 @@ func (o *outages) read(p Prober) <-chan time.Time {
 		}
 		fields["lowerMs"], fields["upperMs"] = fmt.Sprintf("%.1f", out.LowerMS), fmt.Sprintf("%.1f", out.UpperMS)
 		fields["failed"] = strconv.Itoa(out.Failed)
+		o.bounds(&out, fields)
 		o.log.Add(KindOutageEnded, "service", Describe(out), fields)
 	}
 	if before == 0 && o.singles > 0 {
 		return time.After(time.Second)
 	}
 	return nil
+}
+
+// bounds puts the moments of an outage on the timeline's clock. Began and Ended
+// are First and After of the prober's clock.
+func (o *outages) bounds(out *probe.Outage, fields map[string]string) {
+	if out.Began.IsZero() {
+		return
+	}
+	first := o.log.Mono(out.Began)
+	for name, ms := range map[string]float64{"beforeMs": out.Before, "firstMs": out.First, "lastMs": out.Last, "afterMs": out.After} {
+		fields[name] = fmt.Sprintf("%.3f", first+ms-out.First)
+	}
 }
 
 func (o *outages) single(out probe.Outage) {

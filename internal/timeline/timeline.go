@@ -25,6 +25,7 @@ const (
 	KindWin         = "win" // the service was brought down
 	KindLab         = "lab" // the lab itself: started, adopted, stopped
 	KindPower       = "power"
+	KindAlert       = "alert" // a rule of a monitoring system fired or ended
 )
 
 // Entry is one thing that happened.
@@ -36,12 +37,31 @@ type Entry struct {
 	// MonoMS is milliseconds since this run of the lab's daemon opened the
 	// timeline, from the monotonic clock. It starts anew with Run.
 	MonoMS float64 `json:"monoMs"`
+	// AtMS is when it happened, on the clock of MonoMS, where that is known more
+	// closely than by when the timeline heard of it; else 0.
+	AtMS float64 `json:"atMs,omitempty"`
 	// Run counts the openings of the timeline, from 1.
 	Run     int               `json:"run"`
 	Kind    string            `json:"kind"`
 	Subject string            `json:"subject"` // what it happened to: a pod, a node, the service
 	Text    string            `json:"text"`    // one plain sentence
 	Fields  map[string]string `json:"fields,omitempty"`
+	// Detail marks what is for who looks for causes; who only watches can leave
+	// it out.
+	Detail bool `json:"detail,omitempty"`
+}
+
+// When is the best that is known of when it happened, on the clock of MonoMS.
+func (e *Entry) When() float64 {
+	if e.AtMS != 0 {
+		return e.AtMS
+	}
+	return e.MonoMS
+}
+
+// Happened is When as a time of day.
+func (e *Entry) Happened() time.Time {
+	return e.Wall.Add(time.Duration((e.When() - e.MonoMS) * 1e6))
 }
 
 // Log is the timeline, in memory and appended to a file.
@@ -59,7 +79,7 @@ type Log struct {
 }
 
 const (
-	keepEntries = 2000
+	keepEntries = 4000
 	// maxFile bounds the file; a full one becomes path+".1", replacing the one
 	// before.
 	maxFile = 8 << 20
@@ -128,19 +148,31 @@ func (l *Log) read(path string) error {
 
 func (l *Log) keep(e Entry) {
 	if len(l.ring) == keepEntries {
-		l.ring = append(l.ring[:0], l.ring[1:]...)
+		l.ring = l.ring[1:] // append makes room now and then
 	}
 	l.ring = append(l.ring, e)
 }
 
 // Add records that something happened now and returns the entry.
 func (l *Log) Add(kind, subject, text string, fields map[string]string) Entry {
+	return l.add(Entry{Kind: kind, Subject: subject, Text: text, Fields: fields}, time.Time{})
+}
+
+// Mono is a moment of this process on the clock of Entry.MonoMS.
+func (l *Log) Mono(t time.Time) float64 {
+	return float64(t.Sub(l.epoch).Microseconds()) / 1000
+}
+
+// add completes an entry and keeps it; at is when it happened, zero for now.
+func (l *Log) add(e Entry, at time.Time) Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.seq++
-	e := Entry{Seq: l.seq, Wall: now.Round(0).UTC(), MonoMS: float64(now.Sub(l.epoch).Microseconds()) / 1000,
-		Run: l.run, Kind: kind, Subject: subject, Text: text, Fields: fields}
+	e.Seq, e.Wall, e.MonoMS, e.Run = l.seq, now.Round(0).UTC(), l.Mono(now), l.run
+	if ago := now.Sub(at); !at.IsZero() && ago >= 0 {
+		e.AtMS = e.MonoMS - float64(ago.Microseconds())/1000
+	}
 	l.keep(e)
 	l.write(e)
 	close(l.wake)

@@ -6,6 +6,7 @@
 //	GET  /api/v1/snapshot            cluster.Snapshot
 //	GET  /api/v1/probe               ProbeReply
 //	GET  /api/v1/outages?after=ID    []probe.Outage
+//	GET  /api/v1/outages/{id}/cause  cause.Breakdown; ?subject=, default service
 //	GET  /api/v1/arena               arena.State
 //	GET  /api/v1/timeline?since=SEQ&limit=N   []timeline.Entry
 //	GET  /api/v1/events              server-sent events: status, snapshot, probe, arena, timeline
@@ -35,6 +36,7 @@ import (
 	"time"
 
 	"zdl/internal/arena"
+	"zdl/internal/cause"
 	"zdl/internal/cluster"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
@@ -56,6 +58,9 @@ type Deps struct {
 	Power Power
 	// Status adds what the lab knows about itself to GET /status; nil: nothing.
 	Status func() any
+	// Cause explains an outage of a subject by its ID; false if it is not on
+	// record. Nil where nothing can be explained.
+	Cause func(ctx context.Context, subject string, id int) (cause.Breakdown, bool)
 	// Kubeconfig is the administrator's; nil: none to give.
 	Kubeconfig func() ([]byte, error)
 
@@ -100,6 +105,7 @@ func Handler(d Deps) http.Handler {
 	mux.HandleFunc("GET /api/v1/snapshot", s.getSnapshot)
 	mux.HandleFunc("GET /api/v1/probe", s.getProbe)
 	mux.HandleFunc("GET /api/v1/outages", s.getOutages)
+	mux.HandleFunc("GET /api/v1/outages/{id}/cause", s.getCause)
 	mux.HandleFunc("GET /api/v1/arena", s.getArena)
 	mux.HandleFunc("GET /api/v1/timeline", s.getTimeline)
 	mux.HandleFunc("GET /api/v1/events", s.hub.serve)

@@ -258,6 +258,24 @@ func (o *Observer) Machines() []cluster.Machine {
 	return out
 }
 
+// File reads a file of a running machine of some kind, the first that has it, and
+// says which machine that is.
+func (o *Observer) File(kind topology.Kind, path string) (data []byte, machine string, err error) {
+	err = fmt.Errorf("no machine of kind %s runs: %w", kind, os.ErrNotExist)
+	for _, m := range o.Cluster.Topology.Of(kind) {
+		o.mu.Lock()
+		s := o.machines[m.Name]
+		o.mu.Unlock()
+		if s == nil {
+			continue
+		}
+		if data, err = os.ReadFile(fmt.Sprintf("/proc/%d/root%s", s.pid, path)); err == nil {
+			return data, m.Name, nil
+		}
+	}
+	return nil, "", err
+}
+
 // followLogs reads the logs of a machine's programs that tell what nobody else
 // does.
 func (o *Observer) followLogs(m *topology.Machine, s *sighting) {

@@ -84,6 +84,7 @@ export class Record {
     for (const e of entries) {
       if (e.seq <= this.lastSeq) continue;
       this.lastSeq = e.seq;
+      if (e.detail) continue; // for zdl timeline
       rows.unshift(el("li", { "data-kind": e.kind }, el("time", { text: clock(e.wall), datetime: e.wall }), el("span", { text: e.text })));
       if (e.kind === "kill" || e.kind === "win" || e.kind === "kill-failed") put($("murmur"), e.text);
     }
