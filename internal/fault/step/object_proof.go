@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -148,12 +147,4 @@ func short(s string) string {
 		s = s[i+len("forbidden: "):]
 	}
 	return s[:min(len(s), 200)]
-}
-
-// Hang is a creation that must not be answered at once.
-type Hang struct {
-	Ref
-	Manifest json.RawMessage `json:"manifest"`
-	// AtLeast is how long it must have waited, in nanoseconds.
-	AtLeast time.Duration `json:"atLeast"`
 }

@@ -186,7 +186,11 @@ func (p *Patch) Verify(ctx context.Context) (string, error) {
 		}
 		said = append(said, f.change())
 	}
-	text := fmt.Sprintf("%s, generation %d: %s", p.Ref, o.GetGeneration(), strings.Join(said, ", "))
+	text := p.Ref.String()
+	if n := o.GetGeneration(); n > 0 { // not all kinds count
+		text += fmt.Sprintf(", generation %d", n)
+	}
+	text += ": " + strings.Join(said, ", ")
 	if p.Proof == nil {
 		return text, nil
 	}

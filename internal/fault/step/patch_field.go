@@ -171,8 +171,10 @@ func (f *Field) change() string {
 	switch {
 	case f.Member && f.New != nil:
 		return f.String() + " added"
-	case f.Member, f.New == nil:
+	case f.Member:
 		return f.String() + " removed"
+	case f.New == nil:
+		return fmt.Sprintf("%s removed, was %s", f, f.show(f.Old))
 	}
 	return fmt.Sprintf("%s %s, was %s", f, f.show(f.New), f.show(f.Old))
 }
@@ -182,7 +184,7 @@ func (f *Field) show(value json.RawMessage) string {
 	switch {
 	case value == nil:
 		return "absent"
-	case f.Secret, len(value) > 300:
+	case f.Secret, len(value) > 160:
 		return fingerprint(value)
 	}
 	return string(value)

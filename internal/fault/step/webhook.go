@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +14,14 @@ import (
 // trialManager is the field manager of what only tries out how the API server
 // behaves. Unlike ObjectManager no fault spares it.
 const trialManager = "zdl-trial"
+
+// Hang is a creation that must not be answered at once.
+type Hang struct {
+	Ref
+	Manifest json.RawMessage `json:"manifest"`
+	// AtLeast is how long it must have waited, in nanoseconds.
+	AtLeast time.Duration `json:"atLeast"`
+}
 
 // hangs proves that a creation waits, with a dry run that is given up as soon
 // as it has waited long enough.
