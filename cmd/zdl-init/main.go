@@ -9,6 +9,7 @@
 //	zdl-init become RUNDIR        the same process once it is in its control groups
 //	zdl-init enter RUNDIR -- ARGV…  run a command in a running machine
 //	zdl-init inside PROGRAM ARGV… its half in the machine
+//	zdl-init shape               a helper of faults: makes links worse until its input ends
 //	zdl-init linkflap NETNS       a helper of a fault: see help.go
 package main
 
@@ -36,6 +37,9 @@ func init() {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "shape" {
+		os.Exit(shapeLinks())
+	}
 	if len(os.Args) >= 3 {
 		switch runDir := os.Args[2]; os.Args[1] {
 		case "boot":

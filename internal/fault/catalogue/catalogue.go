@@ -19,6 +19,7 @@ func Kinds(w *step.World) []fault.Kind {
 	var out []fault.Kind
 	for _, kinds := range [][]fault.Kind{
 		c.power(),
+		c.shaping(),
 		c.podProcesses(),
 		c.nodeProcesses(),
 		c.edgeProcesses(),

@@ -40,6 +40,7 @@ type World struct {
 
 	once   sync.Mutex
 	client kubernetes.Interface
+	shapes shapes
 	// objects is beside client, for kinds that are named by data.
 	objects dynamic.Interface
 
@@ -68,6 +69,8 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 		return &Drop{w: w}
 	case "link":
 		return &Link{w: w}
+	case "shape":
+		return &Shape{w: w}
 	case "power":
 		return &Power{w: w}
 	case "freeze":
