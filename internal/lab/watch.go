@@ -15,7 +15,6 @@ import (
 	"zdl/internal/cluster/local/cloud"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
-	"zdl/internal/topology"
 	"zdl/internal/web"
 )
 
@@ -48,13 +47,13 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	prober, err := probe.New(probe.Config{URL: fmt.Sprintf("http://%s/", topology.UserVIP), Dial: fromOutside})
+	prober, err := probe.New(own(fromOutside))
 	if err != nil {
 		return err
 	}
 	d.view.Store(view)
 	log := d.story
-	game := arena.New(view, prober, log, arena.DefaultRules())
+	game := arena.New(throughFaults{view, d.faults}, prober, log, arena.DefaultRules())
 	d.work.Go(func() { view.Run(ctx) })
 	d.work.Go(func() { observer.Run(ctx) })
 	d.startProbing = func() {
@@ -64,6 +63,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	}
 	handler := web.Handler(web.Deps{
 		Name: d.name, Cluster: view, Probe: prober, Arena: game, Timeline: log,
+		Probes:     &probes{cluster: d.cluster, config: config, snap: view.Snapshot},
 		Power:      power{d, view},
 		Faults:     d.faults,
 		Status:     func() any { return d.status(ctx) },
@@ -80,15 +80,6 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 type power struct {
 	d    *daemon
 	view *kube.View
-}
-
-func (p power) PowerOff(ctx context.Context, node string) (time.Duration, error) {
-	took, err := p.d.cluster.PowerOff(ctx, node)
-	if err == nil {
-		p.d.log.Info("power off", "machine", node, "ms", took.Milliseconds())
-		p.view.Touch()
-	}
-	return took, err
 }
 
 func (p power) PowerOn(ctx context.Context, node string) error {

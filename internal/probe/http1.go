@@ -84,9 +84,9 @@ func (e *http1) exchange(l *link, deadline time.Time, r *Result) (keep bool) {
 	if err := l.SetDeadline(deadline); err != nil {
 		return broken(err, "set the deadline")
 	}
-	out, note := e.head, e.note()
-	if note != nil {
-		out = append(append(make([]byte, 0, len(out)+len(note)), out...), note...)
+	out, t := e.head, e.begin()
+	if t.note != nil {
+		out = append(append(make([]byte, 0, len(out)+len(t.note)), out...), t.note...)
 	}
 	if _, err := l.Write(out); err != nil {
 		return broken(err, "send")
@@ -107,7 +107,7 @@ func (e *http1) exchange(l *link, deadline time.Time, r *Result) (keep bool) {
 	if err != nil {
 		return broken(err, "read the answer's body")
 	}
-	r.Class, r.Err = e.judge(resp.StatusCode, resp.Header, body, note)
+	r.Class, r.Err = e.judge(resp.StatusCode, resp.Header, body, t)
 	return e.reuse && !resp.Close
 }
 

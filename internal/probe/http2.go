@@ -70,7 +70,7 @@ func (e *http2Lane) Ask(ctx context.Context, deadline time.Time) (r Result) {
 		return Result{Class: DialClass(err), Err: err}
 	}
 	s := newStream()
-	if err := c.send(s, e.header, e.note, deadline); err != nil {
+	if err := c.send(s, e.header, e.begin, deadline); err != nil {
 		c.suspect()
 		r.Class, r.Err = BrokenClass(err), fmt.Errorf("send: %w", err)
 		return r
@@ -110,7 +110,7 @@ func (e *http2Lane) once(ctx context.Context, deadline time.Time) (r Result) {
 		r.Class, r.Err = BrokenClass(err), err
 		return r
 	}
-	if err := c.send(s, e.header, e.note, deadline); err != nil {
+	if err := c.send(s, e.header, e.begin, deadline); err != nil {
 		r.Class, r.Err = BrokenClass(err), fmt.Errorf("send: %w", err)
 		return r
 	}
@@ -126,7 +126,7 @@ func (e *http2Lane) conclude(s *h2stream, r Result) Result {
 		r.Class, r.Err = s.class, s.err
 		return r
 	}
-	r.Class, r.Err = e.judge(s.status, s.header, s.body, s.note)
+	r.Class, r.Err = e.judge(s.status, s.header, s.body, s.ticket)
 	return r
 }
 

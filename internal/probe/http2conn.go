@@ -37,7 +37,7 @@ type h2conn struct {
 // closed.
 type h2stream struct {
 	id     uint32
-	note   []byte
+	ticket ticket
 	first  time.Time
 	status int
 	header http.Header
@@ -68,10 +68,10 @@ func (c *h2conn) usable() bool {
 }
 
 // send writes a request in one piece and makes s its stream.
-func (c *h2conn) send(s *h2stream, header []byte, note func() []byte, deadline time.Time) error {
+func (c *h2conn) send(s *h2stream, header []byte, begin func() ticket, deadline time.Time) error {
 	c.out.Lock()
 	defer c.out.Unlock()
-	s.note = note()
+	s.ticket = begin()
 	c.mu.Lock()
 	if c.dead {
 		c.mu.Unlock()
@@ -80,7 +80,7 @@ func (c *h2conn) send(s *h2stream, header []byte, note func() []byte, deadline t
 	s.id = c.next
 	c.next += 2
 	c.streams[s.id] = s
-	c.window -= int64(len(s.note))
+	c.window -= int64(len(s.ticket.note))
 	c.mu.Unlock()
 	b := c.buf[:0]
 	if !c.begun {
@@ -88,12 +88,12 @@ func (c *h2conn) send(s *h2stream, header []byte, note func() []byte, deadline t
 		b = append(b, settings...)
 	}
 	flags := http2.FlagHeadersEndHeaders
-	if s.note == nil {
+	if s.ticket.note == nil {
 		flags |= http2.FlagHeadersEndStream
 	}
 	b = append(appendFrame(b, http2.FrameHeaders, flags, s.id, len(header)), header...)
-	if s.note != nil {
-		b = append(appendFrame(b, http2.FrameData, http2.FlagDataEndStream, s.id, len(s.note)), s.note...)
+	if s.ticket.note != nil {
+		b = append(appendFrame(b, http2.FrameData, http2.FlagDataEndStream, s.id, len(s.ticket.note)), s.ticket.note...)
 	}
 	c.buf = b
 	return c.write(b, deadline)

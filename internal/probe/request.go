@@ -19,12 +19,22 @@ type request struct {
 	address   string // host:port
 	authority string // Host header
 	path      string
-	write     bool
 	method    string
 	fields    [][2]string // further header fields, names in lower case
-	expect    func(status int, header http.Header, body []byte) bool
-	stale     time.Duration
+	begin     func() ticket
+	judge     func(status int, header http.Header, body []byte, t ticket) (Class, error)
+}
 
+// ticket is what belongs to one of many requests.
+type ticket struct {
+	note  []byte // its body; nil for a read
+	floor uint64 // of a Sequence
+}
+
+// journey is what begins and judges requests to a web service.
+type journey struct {
+	expect func(status int, header http.Header, body []byte) bool
+	stale  time.Duration
 	secret string // makes this lane's notes unlike any other's
 	notes  atomic.Uint64
 }
@@ -42,13 +52,14 @@ func newRequest(c *Config) (*request, error) {
 	if port == "" {
 		port = "80"
 	}
+	j := &journey{expect: c.Expect, stale: c.StaleAfter, secret: rand.Text() + rand.Text()}
 	q := &request{address: net.JoinHostPort(u.Hostname(), port), authority: c.Host, path: u.RequestURI(), method: http.MethodGet,
-		expect: c.Expect, stale: c.StaleAfter, write: c.Write, secret: rand.Text() + rand.Text()}
+		begin: func() ticket { return ticket{} }, judge: j.judge}
 	if q.authority == "" {
 		q.authority = u.Host
 	}
 	if c.Write {
-		q.method = http.MethodPost
+		q.method, q.begin = http.MethodPost, j.note
 		q.path = strings.TrimSuffix(u.EscapedPath(), "/") + "/notes"
 		q.fields = [][2]string{{"content-type", "text/plain"}, {"content-length", strconv.Itoa(noteLength)}}
 	}
@@ -57,42 +68,42 @@ func newRequest(c *Config) (*request, error) {
 
 // note is the body of the next write: no two are the same, and nobody can know
 // one who did not get it.
-func (q *request) note() []byte {
-	if !q.write {
-		return nil
-	}
+func (j *journey) note() ticket {
 	b := make([]byte, 0, noteLength)
-	b = fmt.Appendf(b, "%012x ", q.notes.Add(1))
-	b = append(b, q.secret...)
-	return b[:noteLength]
+	b = fmt.Appendf(b, "%012x ", j.notes.Add(1))
+	b = append(b, j.secret...)
+	return ticket{note: b[:noteLength]}
 }
 
-// judge says of a complete answer whether it is the right one. note is what was
-// written, nil for a read.
-func (q *request) judge(status int, header http.Header, body, note []byte) (Class, error) {
-	right := false
-	if note == nil {
-		right = q.expect(status, header, body)
+// judge says of a complete answer whether it is the right one.
+func (j *journey) judge(status int, header http.Header, body []byte, t ticket) (Class, error) {
+	var right bool
+	if t.note == nil {
+		right = j.expect(status, header, body)
 	} else {
-		right = status == http.StatusCreated && arrived(body, note)
+		right = status == http.StatusCreated && arrived(body, t.note)
 	}
-	switch {
-	case !right && status >= 500:
-		return ServerError, fmt.Errorf("%d %s", status, http.StatusText(status))
-	case !right && status >= 400:
-		return ClientError, fmt.Errorf("%d %s", status, http.StatusText(status))
-	case !right && status >= 200 && status < 300:
-		return Wrong, fmt.Errorf("%d, but not the expected answer", status)
-	case !right:
-		return Wrong, fmt.Errorf("not the expected answer: %d %s", status, http.StatusText(status))
+	if !right {
+		return notRight(status)
 	}
-	if age := header.Get("Age"); age != "" && q.stale > 0 {
+	if age := header.Get("Age"); age != "" && j.stale > 0 {
 		// RFC 9111, section 5.1: seconds since the origin made or confirmed it.
-		if n, err := strconv.ParseInt(age, 10, 64); err == nil && n > 0 && time.Duration(n)*time.Second >= q.stale {
+		if n, err := strconv.ParseInt(age, 10, 64); err == nil && n > 0 && time.Duration(n)*time.Second >= j.stale {
 			return Stale, fmt.Errorf("an answer of %d s ago", n)
 		}
 	}
 	return OK, nil
+}
+
+// notRight is the class of a complete answer that is not the expected one.
+func notRight(status int) (Class, error) {
+	switch {
+	case status >= 500:
+		return ServerError, fmt.Errorf("%d %s", status, http.StatusText(status))
+	case status >= 400:
+		return ClientError, fmt.Errorf("%d %s", status, http.StatusText(status))
+	}
+	return Wrong, fmt.Errorf("not the expected answer: %d %s", status, http.StatusText(status))
 }
 
 // arrived tells whether the answer to a write proves that the note was read: it
