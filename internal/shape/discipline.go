@@ -48,13 +48,17 @@ func NewDiscipline[F any](p Params, seed uint64) *Discipline[F] {
 // depart: 0 to 2.
 func (d *Discipline[F]) Arrive(now int64, size int, frame F) int {
 	d.stats.Seen++
+	// A frame that is to be copied and lost goes on alone, as in netem.
 	copies := 1
 	if d.duplicate.happens(d.random, d.p.Duplicate, d.p.DuplicateCorrelation) {
 		copies++
 	}
 	if d.loss.happens(d.random, d.p.Loss, d.p.LossCorrelation) {
 		copies--
+	}
+	if copies == 0 {
 		d.stats.Lost++
+		return 0
 	}
 	kept := 0
 	if copies == 2 {
@@ -66,10 +70,7 @@ func (d *Discipline[F]) Arrive(now int64, size int, frame F) int {
 			kept += d.enqueue(now, size, frame)
 		}
 	}
-	if copies > 0 {
-		kept += d.enqueue(now, size, frame)
-	}
-	return kept
+	return kept + d.enqueue(now, size, frame)
 }
 
 func (d *Discipline[F]) enqueue(now int64, size int, frame F) int {

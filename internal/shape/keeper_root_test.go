@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -184,5 +185,33 @@ func BenchmarkCall(b *testing.B) {
 			}
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+func TestAnInterfaceThatIsMadeAnewIsShapedAgain(t *testing.T) {
+	w := newWire(t)
+	w.roundTrip(t)
+	k := w.keep(t, Link{Egress: &Params{Delay: 40 * time.Millisecond}})
+	if err := inNamespace(w.near.path, func(h *netlink.Handle) error {
+		l, err := h.LinkByName(w.near.name)
+		if err != nil {
+			return err
+		}
+		return h.LinkDel(l)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the devices of the old interface are gone", func() bool { return len(w.residue(t)) == 0 })
+	w.plug(t, 1001)
+	until(t, "the new interface is shaped", func() bool { rtt := w.roundTrip(t); return rtt >= 40*time.Millisecond && rtt < time.Minute })
+	if k.Restarts() != 0 {
+		t.Error("another helper was needed")
+	}
+	if err := k.End(); err != nil {
+		t.Fatal(err)
+	}
+	<-k.Gone()
+	if left := w.residue(t); len(left) > 0 {
+		t.Error(left)
 	}
 }

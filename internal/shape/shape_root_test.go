@@ -22,7 +22,13 @@ type parcel struct {
 // other and returns what arrived until nothing came for quiet.
 func oneWay(t testing.TB, from, to end, count, size int, gap, quiet time.Duration) []parcel {
 	t.Helper()
-	source, sink := from.udp(t, 0), to.udp(t, 0)
+	return oneWayTo(t, from, to, 0, count, size, gap, quiet)
+}
+
+// oneWayTo sends to a port, 0 for any.
+func oneWayTo(t testing.TB, from, to end, port, count, size int, gap, quiet time.Duration) []parcel {
+	t.Helper()
+	source, sink := from.udp(t, 0), to.udp(t, port)
 	defer source.Close()
 	defer sink.Close()
 	target := sink.LocalAddr().(*net.UDPAddr)

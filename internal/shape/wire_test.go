@@ -42,6 +42,13 @@ func newWire(t testing.TB) *wire {
 		near: end{netns(t, "near"), "w0", netip.MustParseAddr("198.18.1.1")},
 		far:  end{netns(t, "far"), "w1", netip.MustParseAddr("198.18.1.2")},
 	}
+	w.plug(t, 1000)
+	return w
+}
+
+// plug lays the cable; index is the number of its near end.
+func (w *wire) plug(t testing.TB, index int) {
+	t.Helper()
 	err := inNamespace(w.near.path, func(h *netlink.Handle) error {
 		fd, err := unix.Open(w.far.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -49,7 +56,7 @@ func newWire(t testing.TB) *wire {
 		}
 		defer unix.Close(fd)
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.Index = w.near.name, 1000
+		attrs.Name, attrs.Index = w.near.name, index
 		return h.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: w.far.name, PeerNamespace: netlink.NsFd(fd)})
 	})
 	if err != nil {
@@ -78,7 +85,6 @@ func newWire(t testing.TB) *wire {
 			t.Fatal(err)
 		}
 	}
-	return w
 }
 
 // netns makes a network namespace that lasts until the test ends.
