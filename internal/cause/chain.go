@@ -16,7 +16,7 @@ import (
 func (s *story) chain(f *moment, from float64) (steps []step, ended string) {
 	m := s.enabler(f, from)
 	if m == nil {
-		return nil, "Nothing that was observed: later requests took another way, or what was broken came back by itself."
+		return nil, "Nothing that was observed: the next requests took another way, or what was broken came back by itself."
 	}
 	switch e := m.entry; e.Kind {
 	case kind(cluster.AddressMoved):

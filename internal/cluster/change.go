@@ -98,9 +98,9 @@ func Diff(a, b *Snapshot) []Change {
 	out = append(out, diffNodes(a.Nodes(), b.Nodes())...)
 	out = append(out, diffMachines(a.Machines, b.Machines)...)
 	out = append(out, diffLeaders(a.Leaders, b.Leaders)...)
-	out = append(out, diffPods(a.TargetPods(), b.TargetPods(), true)...)
+	out = append(out, diffPods(a.TargetPods(), b.TargetPods(), true, b.PodsSeen)...)
 	out = append(out, diffEndpoints(a, b)...)
-	return append(out, diffPods(a.System, b.System, false)...)
+	return append(out, diffPods(a.System, b.System, false, b.PodsSeen)...)
 }
 
 func because(s string) string {
@@ -120,9 +120,12 @@ func diffNodes(a, b []Node) []Change {
 		o, known := old[n.Name]
 		delete(old, n.Name)
 		add := func(k ChangeKind, text string) {
-			c := Change{Kind: k, Subject: n.Name, Node: n.Name, Text: text}
-			if k == NodeReady || k == NodeNotReady {
+			c := Change{Kind: k, Subject: n.Name, Node: n.Name, Text: text, At: n.Seen}
+			switch k {
+			case NodeReady, NodeNotReady:
 				c.ObjectTime = n.ReadySince
+			case NodePower:
+				c.At = time.Time{} // that is not the object's
 			}
 			out = append(out, c)
 		}
@@ -208,7 +211,8 @@ func diffLeaders(a, b []Leader) []Change {
 	return bySubject(out)
 }
 
-func diffPods(a, b []Pod, target bool) []Change {
+// diffPods compares pods; seen is when their last change was heard of.
+func diffPods(a, b []Pod, target bool, seen time.Time) []Change {
 	old := map[string]Pod{}
 	for _, p := range a {
 		old[p.UID] = p
@@ -218,7 +222,7 @@ func diffPods(a, b []Pod, target bool) []Change {
 		o, known := old[p.UID]
 		delete(old, p.UID)
 		add := func(k ChangeKind, text string) {
-			c := Change{Kind: k, Subject: p.Namespace + "/" + p.Name, Node: p.Node, Target: target, Text: text}
+			c := Change{Kind: k, Subject: p.Namespace + "/" + p.Name, Node: p.Node, Target: target, Text: text, At: p.Seen}
 			switch k {
 			case PodCreated:
 				c.ObjectTime = p.Created
@@ -259,7 +263,7 @@ func diffPods(a, b []Pod, target bool) []Change {
 	}
 	if target {
 		for _, p := range old {
-			out = append(out, Change{Kind: PodGone, Subject: p.Namespace + "/" + p.Name, Node: p.Node, Target: true,
+			out = append(out, Change{Kind: PodGone, Subject: p.Namespace + "/" + p.Name, Node: p.Node, Target: true, At: seen,
 				Text: fmt.Sprintf("Pod %s is gone", p.Name)})
 		}
 	}
@@ -276,7 +280,7 @@ func diffEndpoints(a, b *Snapshot) []Change {
 	}
 	var out []Change
 	add := func(k ChangeKind, e *Endpoint, text string) {
-		out = append(out, Change{Kind: k, Subject: b.Target.Namespace + "/" + b.Target.Service, Target: true, Detail: true,
+		out = append(out, Change{Kind: k, Subject: b.Target.Namespace + "/" + b.Target.Service, Target: true, Detail: true, At: b.EndpointsSeen,
 			Node: e.Node, Text: text, Fields: map[string]string{"pod": e.Pod, "address": e.Address}})
 	}
 	for _, e := range b.Endpoints {

@@ -77,6 +77,10 @@ type Snapshot struct {
 	Endpoints []Endpoint `json:"endpoints"` // the target Service's backends
 	Machines  []Machine  `json:"machines"`  // machines that are not nodes: load balancers, routers; empty on clusters of others
 	Target    Target     `json:"target"`
+
+	// When the last change of any pod and of any endpoint was heard of, zero if
+	// unknown.
+	PodsSeen, EndpointsSeen time.Time `json:"-"`
 }
 
 // StaleAfter is the silence of the API server after which a view counts as
@@ -113,8 +117,10 @@ type Node struct {
 	Power         Power     `json:"power"`
 	Version       string    `json:"version"` // kubelet's
 	UID           string    `json:"uid"`
-	Pods          []Pod     `json:"pods"`   // the target's pods on it
-	System        int       `json:"system"` // count of other pods on it
+	// Seen is when the object's last change was heard of, zero if unknown.
+	Seen   time.Time `json:"-"`
+	Pods   []Pod     `json:"pods"`   // the target's pods on it
+	System int       `json:"system"` // count of other pods on it
 }
 
 // Power is the state of a machine's power switch.
@@ -151,6 +157,7 @@ type Pod struct {
 	Restarts   int32     `json:"restarts"`
 	Created    time.Time `json:"created"`
 	Started    time.Time `json:"started,omitzero"`
+	Seen       time.Time `json:"-"`                 // when its last change was heard of, zero if unknown
 	Deleting   time.Time `json:"deleting,omitzero"` // when deletion was asked for; zero while it may live
 }
 

@@ -39,7 +39,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	view, err = kube.New(config, kube.Options{
 		Dial:         fromOutside,
 		Capabilities: capabilities(),
-		Power:        d.cluster.PowerState,
+		Power:        observer.Power,
 		Machines:     observer.Machines,
 		Notice:       d.tell,
 		Log:          d.log,
@@ -53,7 +53,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	}
 	d.view.Store(view)
 	log := d.story
-	game := arena.New(view, prober, log, arena.DefaultRules())
+	game := arena.New(throughFaults{view, d.faults}, prober, log, arena.DefaultRules())
 	d.work.Go(func() { view.Run(ctx) })
 	d.work.Go(func() { observer.Run(ctx) })
 	d.startProbing = func() {
@@ -80,15 +80,6 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 type power struct {
 	d    *daemon
 	view *kube.View
-}
-
-func (p power) PowerOff(ctx context.Context, node string) (time.Duration, error) {
-	took, err := p.d.cluster.PowerOff(ctx, node)
-	if err == nil {
-		p.d.log.Info("power off", "machine", node, "ms", took.Milliseconds())
-		p.view.Touch()
-	}
-	return took, err
 }
 
 func (p power) PowerOn(ctx context.Context, node string) error {

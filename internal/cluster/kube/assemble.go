@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"zdl/internal/cluster"
 )
@@ -10,19 +11,26 @@ import (
 // assemble builds the snapshot from the tables, everything in a stable order.
 func (v *View) assemble() *cluster.Snapshot {
 	var nodes []cluster.Node
-	v.nodes.each(func(n cluster.Node) { nodes = append(nodes, n) })
+	v.nodes.each(func(n cluster.Node, seen time.Time) {
+		n.Seen = seen
+		nodes = append(nodes, n)
+	})
 	var pods []podRow
-	v.pods.each(func(p podRow) { pods = append(pods, p) })
+	v.pods.each(func(p podRow, seen time.Time) {
+		p.Seen = seen
+		pods = append(pods, p)
+	})
 	s := arrange(nodes, pods, v.o.Power)
 
 	s.Synced = v.pods.synced.Load() && v.nodes.synced.Load()
-	v.slices.each(func(e []cluster.Endpoint) { s.Endpoints = append(s.Endpoints, e...) })
+	v.slices.each(func(e []cluster.Endpoint, _ time.Time) { s.Endpoints = append(s.Endpoints, e...) })
+	s.PodsSeen, s.EndpointsSeen = v.pods.changedAt(), v.slices.changedAt()
 	slices.SortFunc(s.Endpoints, func(a, b cluster.Endpoint) int { return cmp.Compare(a.Pod+a.Address, b.Pod+b.Address) })
 	if v.o.Machines != nil {
 		s.Machines = append(s.Machines, v.o.Machines()...)
 	}
 	s.Target.Namespace, s.Target.Service, s.Target.Selector = v.o.Namespace, v.o.Service, v.o.Selector
-	v.deployments.each(func(n int) { s.Target.Desired += n })
+	v.deployments.each(func(n int, _ time.Time) { s.Target.Desired += n })
 	return s
 }
 
@@ -30,7 +38,7 @@ func (v *View) assemble() *cluster.Snapshot {
 func (v *View) leaders() []cluster.Leader {
 	out := []cluster.Leader{}
 	for _, t := range v.leases {
-		t.each(func(l cluster.Leader) { out = append(out, l) })
+		t.each(func(l cluster.Leader, _ time.Time) { out = append(out, l) })
 	}
 	return out
 }

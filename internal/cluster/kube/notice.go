@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 
 	"zdl/internal/cluster"
 )
@@ -23,22 +22,22 @@ func (v *View) notice(ctx context.Context) {
 	defer wg.Wait()
 	quiet := func() {}
 	limit := newLimiter(v.o.Notice)
-	events := &table[eventRow]{resource: "events", convert: convertEvent, changed: quiet, moved: limit.event, rows: map[types.UID]eventRow{}}
+	events := &table[eventRow]{resource: "events", convert: convertEvent, changed: quiet, moved: limit.event}
 	wg.Go(func() { events.run(ctx, v.c.core, v.c.params, &corev1.Event{}, "", selector{}) })
 
-	leases := &table[nodeLease]{resource: "leases", convert: convertNodeLease, changed: quiet, rows: map[types.UID]nodeLease{}}
+	leases := &table[nodeLease]{resource: "leases", convert: convertNodeLease, changed: quiet}
 	wg.Go(func() {
 		leases.run(ctx, v.c.coordination, v.c.params, &coordinationv1.Lease{}, corev1.NamespaceNodeLease, selector{})
 	})
 	wg.Go(func() { watchLeases(ctx, leases, v.o.Notice) })
 
 	autoscalers := &table[autoscaler]{resource: "horizontalpodautoscalers", convert: convertAutoscaler, changed: quiet,
-		moved: func(old, now *autoscaler) { tellAutoscaler(v.o.Notice, old, now) }, rows: map[types.UID]autoscaler{}}
+		moved: func(old, now *autoscaler) { tellAutoscaler(v.o.Notice, old, now) }}
 	wg.Go(func() {
 		autoscalers.run(ctx, v.c.autoscaling, v.c.params, &autoscalingv2.HorizontalPodAutoscaler{}, "", selector{})
 	})
 	budgets := &table[budget]{resource: "poddisruptionbudgets", convert: convertBudget, changed: quiet,
-		moved: func(old, now *budget) { tellBudget(v.o.Notice, old, now) }, rows: map[types.UID]budget{}}
+		moved: func(old, now *budget) { tellBudget(v.o.Notice, old, now) }}
 	wg.Go(func() { budgets.run(ctx, v.c.policy, v.c.params, &policyv1.PodDisruptionBudget{}, "", selector{}) })
 }
 
@@ -114,7 +113,7 @@ func watchLeases(ctx context.Context, t *table[nodeLease], notice func(cluster.C
 			return
 		case now := <-tick.C:
 			if t.current() {
-				t.each(func(l nodeLease) { tellLease(expired, l, now, notice) })
+				t.each(func(l nodeLease, _ time.Time) { tellLease(expired, l, now, notice) })
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -35,10 +36,17 @@ type table[Row any] struct {
 	moved func(old, now *Row)
 
 	mu   sync.RWMutex
-	rows map[types.UID]Row
+	rows map[types.UID]stamped[Row]
+	last time.Time // when any row last changed
 
 	synced    atomic.Bool
 	connected atomic.Bool // a watch is open
+}
+
+// stamped is a row and when its last change was heard of.
+type stamped[Row any] struct {
+	row  Row
+	seen time.Time
 }
 
 // run keeps the table current until ctx ends. Failed lists and watches are
@@ -111,8 +119,7 @@ func (t *table[Row]) Update(obj any) error {
 		return err
 	}
 	t.mu.Lock()
-	old, known := t.rows[uid]
-	t.rows[uid] = row
+	old, known := t.putLocked(uid, row, time.Now())
 	t.mu.Unlock()
 	t.tell(&old, known, &row, true)
 	return nil
@@ -127,8 +134,9 @@ func (t *table[Row]) Delete(obj any) error {
 	t.mu.Lock()
 	old, known := t.rows[uid]
 	delete(t.rows, uid)
+	t.last = time.Now()
 	t.mu.Unlock()
-	t.tell(&old, known, nil, false)
+	t.tell(&old.row, known, nil, false)
 	return nil
 }
 
@@ -142,9 +150,18 @@ func (t *table[Row]) Replace(list []any, _ string) error {
 		}
 		rows[uid] = row
 	}
+	now := time.Now()
 	t.mu.Lock()
-	old := t.rows
-	t.rows = rows
+	old := maps.Clone(t.rows)
+	for uid, row := range rows {
+		t.putLocked(uid, row, now)
+	}
+	for uid := range old {
+		if _, still := rows[uid]; !still {
+			delete(t.rows, uid)
+			t.last = now
+		}
+	}
 	t.mu.Unlock()
 	if !t.synced.Swap(true) {
 		t.changed()
@@ -152,14 +169,31 @@ func (t *table[Row]) Replace(list []any, _ string) error {
 	}
 	for uid, row := range rows {
 		before, known := old[uid]
-		t.tell(&before, known, &row, true)
+		t.tell(&before.row, known, &row, true)
 	}
 	for uid, before := range old {
 		if _, still := rows[uid]; !still {
-			t.tell(&before, true, nil, false)
+			t.tell(&before.row, true, nil, false)
 		}
 	}
 	return nil
+}
+
+// putLocked keeps a row, and when it was heard of if it differs from the one
+// before, which it returns.
+func (t *table[Row]) putLocked(uid types.UID, row Row, now time.Time) (old Row, known bool) {
+	before, known := t.rows[uid]
+	if t.rows == nil {
+		t.rows = map[types.UID]stamped[Row]{}
+	}
+	seen := now
+	if known && t.equal(&before.row, &row) {
+		seen = before.seen
+	} else {
+		t.last = now
+	}
+	t.rows[uid] = stamped[Row]{row, seen}
+	return before.row, known
 }
 
 // tell announces a change of one row. Most updates of nodes and leases are
@@ -203,13 +237,20 @@ func (t *table[Row]) row(obj any) (types.UID, Row, error) {
 	return o.GetUID(), t.convert(o), nil
 }
 
-// each calls f with every row, in no order.
-func (t *table[Row]) each(f func(Row)) {
+// each calls f with every row and when its last change was heard of, in no order.
+func (t *table[Row]) each(f func(Row, time.Time)) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, r := range t.rows {
-		f(r)
+		f(r.row, r.seen)
 	}
+}
+
+// changedAt is when the latest change of any row was heard of.
+func (t *table[Row]) changedAt() time.Time {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.last
 }
 
 // current tells whether the table follows the API server now.

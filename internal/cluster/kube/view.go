@@ -18,7 +18,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"zdl/internal/cluster"
@@ -98,13 +97,13 @@ func New(cfg *rest.Config, o Options) (*View, error) {
 		return nil, err
 	}
 	v := &View{o: o, c: c, log: o.Log, wake: make(chan struct{}), good: time.Now()}
-	v.pods = &table[podRow]{resource: "pods", convert: convertPod(o.Namespace, sel), changed: v.Touch, rows: map[types.UID]podRow{}}
-	v.nodes = &table[cluster.Node]{resource: "nodes", convert: convertNode, changed: v.Touch, rows: map[types.UID]cluster.Node{}}
+	v.pods = &table[podRow]{resource: "pods", convert: convertPod(o.Namespace, sel), changed: v.Touch}
+	v.nodes = &table[cluster.Node]{resource: "nodes", convert: convertNode, changed: v.Touch}
 	for i := range v.leases {
-		v.leases[i] = &table[cluster.Leader]{resource: "leases", convert: convertLease, changed: v.Touch, same: sameLeader, rows: map[types.UID]cluster.Leader{}}
+		v.leases[i] = &table[cluster.Leader]{resource: "leases", convert: convertLease, changed: v.Touch, same: sameLeader}
 	}
-	v.slices = &table[[]cluster.Endpoint]{resource: "endpointslices", convert: convertSlice, changed: v.Touch, rows: map[types.UID][]cluster.Endpoint{}}
-	v.deployments = &table[int]{resource: "deployments", convert: convertDeployment, changed: v.Touch, rows: map[types.UID]int{}}
+	v.slices = &table[[]cluster.Endpoint]{resource: "endpointslices", convert: convertSlice, changed: v.Touch}
+	v.deployments = &table[int]{resource: "deployments", convert: convertDeployment, changed: v.Touch}
 	return v, nil
 }
 

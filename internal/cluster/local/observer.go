@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"zdl/internal/cluster"
 	"zdl/internal/cluster/local/machine/boot"
 	"zdl/internal/cluster/local/observe"
@@ -49,6 +51,7 @@ type sighting struct {
 	pid       int
 	addresses map[netip.Addr]bool
 	deaf      bool // its logs are not read yet
+	process   int  // descriptor of its first process (pidfd), or -1
 	stop      []func()
 }
 
@@ -93,6 +96,9 @@ func (o *Observer) leave() {
 	o.mu.Lock()
 	gone := o.machines
 	o.machines = map[string]*sighting{}
+	for _, s := range gone {
+		s.forgetProcess()
+	}
 	o.mu.Unlock()
 	for _, s := range gone {
 		s.end()
@@ -105,21 +111,56 @@ func (s *sighting) end() {
 	}
 }
 
+// runs tells by one system call whether the first process still runs; false also
+// where that cannot be told. Observer.mu must be held.
+func (s *sighting) runs() bool {
+	if s.process < 0 {
+		return false
+	}
+	poll := []unix.PollFd{{Fd: int32(s.process), Events: unix.POLLIN}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n == 0
+}
+
+func (s *sighting) forgetProcess() {
+	if s.process >= 0 {
+		unix.Close(s.process)
+		s.process = -1
+	}
+}
+
+// Power is Cluster.PowerState, at the cost of one system call for a machine that
+// is on.
+func (o *Observer) Power(name string) cluster.Power {
+	o.mu.Lock()
+	s := o.machines[name]
+	runs := s != nil && s.runs()
+	o.mu.Unlock()
+	if runs {
+		return cluster.PowerOn
+	}
+	return o.Cluster.PowerState(name)
+}
+
 // lookAround begins to observe machines that are on, and ends it for those that
 // are not.
 func (o *Observer) lookAround() {
 	changed := false
 	for i := range o.Cluster.Topology.Machines {
 		m := &o.Cluster.Topology.Machines[i]
+		o.mu.Lock()
+		old := o.machines[m.Name]
+		runs := old != nil && old.runs()
+		o.mu.Unlock()
+		if old != nil && old.deaf {
+			o.followLogs(m, old)
+		}
+		if runs {
+			continue
+		}
 		pid := 0
 		if mark, err := boot.ReadMark(MachineRun(o.Cluster.RunDir, m.Name)); err == nil && mark.Alive() {
 			pid = mark.PID
-		}
-		o.mu.Lock()
-		old := o.machines[m.Name]
-		o.mu.Unlock()
-		if old != nil && old.pid == pid && old.deaf {
-			o.followLogs(m, old)
 		}
 		if old == nil && pid == 0 || old != nil && old.pid == pid {
 			continue
@@ -128,6 +169,7 @@ func (o *Observer) lookAround() {
 		if old != nil {
 			o.mu.Lock()
 			delete(o.machines, m.Name)
+			old.forgetProcess()
 			o.mu.Unlock()
 			old.end()
 		}
@@ -141,7 +183,14 @@ func (o *Observer) lookAround() {
 }
 
 func (o *Observer) begin(m *topology.Machine, pid int) {
-	s := &sighting{pid: pid}
+	s := &sighting{pid: pid, process: -1}
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+		if o.Cluster.Powered(m.Name) { // it is still that process which has the number
+			s.process = fd
+		} else {
+			unix.Close(fd)
+		}
+	}
 	do := func(f func() error) error { return o.Cluster.fabric.Do(m.Name, f) }
 	keep := func(what string, c io.Closer, err error) {
 		if err != nil {
@@ -156,6 +205,9 @@ func (o *Observer) begin(m *topology.Machine, pid int) {
 		c, err := observe.Addresses(do, func(a netip.Addr, added bool) { o.address(m, s, a, added) })
 		keep("addresses", c, err)
 	case topology.KindControlPlane, topology.KindWorker:
+		// Its address goes when its power is cut.
+		gone, err := observe.Addresses(do, func(_ netip.Addr, added bool) { o.hurry(added) })
+		keep("addresses", gone, err)
 		// Names of kube-proxy's chains end in "-NAMESPACE/SERVICE/PROTOCOL/PORT"
 		// (pkg/proxy/nftables/proxier.go of v1.36).
 		c, err := observe.Rules(do, "-"+o.Namespace+"/"+o.Service+"/", func(at time.Time) { o.round.Add(m.Name, at) })
@@ -184,6 +236,17 @@ func (o *Observer) nodesUp() int {
 	return n
 }
 
+// hurry looks around at once when an address went: its machine may be going.
+func (o *Observer) hurry(added bool) {
+	if added {
+		return
+	}
+	select {
+	case o.kick <- struct{}{}:
+	default:
+	}
+}
+
 // found takes in an address that was there before.
 func (o *Observer) found(m *topology.Machine, s *sighting, a netip.Addr) {
 	o.mu.Lock()
@@ -197,12 +260,7 @@ func (o *Observer) found(m *topology.Machine, s *sighting, a netip.Addr) {
 // address takes in an address that came or went.
 func (o *Observer) address(m *topology.Machine, s *sighting, a netip.Addr, added bool) {
 	now := time.Now()
-	if !added { // the machine may be going
-		select {
-		case o.kick <- struct{}{}:
-		default:
-		}
-	}
+	o.hurry(added)
 	o.mu.Lock()
 	if s.addresses[a] == added {
 		o.mu.Unlock()
@@ -241,10 +299,9 @@ func (o *Observer) address(m *topology.Machine, s *sighting, a netip.Addr, added
 // Cluster.Machines.
 func (o *Observer) Machines() []cluster.Machine {
 	out := []cluster.Machine{}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, m := range o.Cluster.Topology.Of(topology.KindRouter, topology.KindEdge, topology.KindOutside) {
-		row := cluster.Machine{Name: m.Name, Kind: string(m.Kind), Address: m.Addr().String(), Power: o.Cluster.PowerState(m.Name)}
+		row := cluster.Machine{Name: m.Name, Kind: string(m.Kind), Address: m.Addr().String(), Power: o.Power(m.Name)}
+		o.mu.Lock()
 		if s := o.machines[m.Name]; s != nil && row.Power == cluster.PowerOn {
 			for a := range s.addresses {
 				if name := o.Cluster.virtual(m, a); name != "" {
@@ -253,6 +310,7 @@ func (o *Observer) Machines() []cluster.Machine {
 			}
 			sortHolds(row.Holds)
 		}
+		o.mu.Unlock()
 		out = append(out, row)
 	}
 	return out
