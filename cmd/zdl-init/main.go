@@ -10,6 +10,8 @@
 //	zdl-init enter RUNDIR -- ARGV…  run a command in a running machine
 //	zdl-init inside PROGRAM ARGV… its half in the machine
 //	zdl-init shape               a helper of faults: makes links worse until its input ends
+//	zdl-init stress -             a helper of a fault: package stress
+//	zdl-init stress-inside -      its half in the control group and PID namespace
 //	zdl-init linkflap NETNS       a helper of a fault: see help.go
 package main
 
@@ -53,6 +55,10 @@ func main() {
 			os.Exit(enter(os.Args[2:]))
 		case "inside":
 			os.Exit(inside(os.Args[2], os.Args[3:]))
+		case "stress":
+			os.Exit(stressKeeper())
+		case "stress-inside":
+			os.Exit(stressInside())
 		case "linkflap":
 			os.Exit(linkflap(os.Args[2]))
 		}

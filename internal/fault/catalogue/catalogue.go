@@ -24,10 +24,13 @@ func Kinds(w *step.World) []fault.Kind {
 		c.nodeProcesses(),
 		c.edgeProcesses(),
 		c.controlPlaneProcesses(),
-		c.drain(), c.objectLease(), c.webhook(), c.ingress(),
-		c.object(), c.objectConfig(), c.objectAccess(),
 		c.packets(),
 		c.links(),
+		c.drain(), c.objectLease(), c.webhook(), c.ingress(),
+		c.object(), c.objectConfig(), c.objectAccess(),
+		c.resources(),
+		c.certificates(),
+		c.etcdData(),
 		{fault.Compound()},
 	} {
 		out = append(out, kinds...)

@@ -103,6 +103,24 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 		return &Lease{w: w}
 	case "file":
 		return &File{w: w}
+	case "stress":
+		return &Stress{w: w}
+	case "fill":
+		return &Fill{w: w}
+	case "throttle":
+		return &Throttle{w: w}
+	case "pid-limit":
+		return &PIDLimit{w: w}
+	case "disk-error":
+		return &DiskError{w: w}
+	case "cpu-quota":
+		return &CPUQuota{w: w}
+	case "alarm":
+		return &Alarm{w: w}
+	case "member-loss":
+		return &MemberLoss{w: w}
+	case "certificate":
+		return &Certificate{File: File{w: w}}
 	}
 	return nil
 }

@@ -14,8 +14,13 @@ var throttleFiles = []string{"blkio.throttle.read_iops_device", "blkio.throttle.
 // many writes a second, 0: any number. On v2 this holds for the group as a whole.
 // v1 does not look at groups above, so there it is set in each group below, too,
 // that exists now, and holds for each by itself.
-func (p Part) SetIOPS(device string, iops int) error {
-	return p.eachIO(func(dir string) error {
+func (p Part) SetIOPS(device string, iops int) error { return p.setIOPS(device, iops, !p.v2()) }
+
+// SetIOPSEverywhere is SetIOPS for every group below as well, in both generations.
+func (p Part) SetIOPSEverywhere(device string, iops int) error { return p.setIOPS(device, iops, true) }
+
+func (p Part) setIOPS(device string, iops int, below bool) error {
+	return p.eachIO(below, func(dir string) error {
 		if p.v2() {
 			value := "max"
 			if iops > 0 {
@@ -44,7 +49,7 @@ func (p Part) IOPS(device string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = p.eachIO(func(dir string) error {
+	err = p.eachIO(true, func(dir string) error {
 		for _, file := range files {
 			text, err := read(dir, file)
 			if err != nil {
@@ -61,24 +66,22 @@ func (p Part) IOPS(device string) (map[string]string, error) {
 	return out, err
 }
 
-// eachIO calls do for the directories that a limit has to be set in. A group that
-// is removed meanwhile does not matter.
-func (p Part) eachIO(do func(dir string) error) error {
+// eachIO calls do for the group's directory, and for those below it. A group that
+// is removed meanwhile, or has no such limits, does not matter below.
+func (p Part) eachIO(below bool, do func(dir string) error) error {
 	dir, err := p.dir("blkio")
 	if err != nil {
 		return err
 	}
+	top := dir
 	tolerant := func(dir string) error {
-		if err := do(dir); err != nil && !(Gone(err) && !exists(dir)) {
+		if err := do(dir); err != nil && !(Gone(err) && (dir != top || !exists(dir))) {
 			return fmt.Errorf("limit input and output of %s: %w", filepath.Base(dir), err)
 		}
 		return nil
 	}
-	if p.v2() {
-		if !exists(dir) {
-			return nil
-		}
-		return tolerant(dir)
+	if below {
+		return walk(dir, tolerant)
 	}
-	return walk(dir, tolerant)
+	return tolerant(dir)
 }

@@ -128,6 +128,12 @@ func TestPartWritesBothGenerations(t *testing.T) {
 	if got, err := v2.Part("").IOPS("7:3"); err != nil || len(got) != 1 {
 		t.Errorf("limits on v2: %v, %v, want 1", got, err)
 	}
+	if err := v2.Part("").SetIOPSEverywhere("7:3", 10); err != nil {
+		t.Error(err)
+	}
+	if got, err := v2.Part("").IOPS("7:3"); err != nil || len(got) != 2 {
+		t.Errorf("limits everywhere on v2: %v, %v, want 2", got, err)
+	}
 	if got, err := v2.Part("").IOPS("7:4"); err != nil || len(got) != 0 {
 		t.Errorf("limits of another device: %v, %v", got, err)
 	}
