@@ -1,0 +1,132 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"zdl/internal/artifact"
+	"zdl/internal/cluster"
+	"zdl/internal/cluster/local/fabric"
+	"zdl/internal/experiment"
+	"zdl/internal/fault"
+	"zdl/internal/labfile"
+	"zdl/internal/load"
+	"zdl/internal/probe"
+	"zdl/internal/timeline"
+	"zdl/internal/topology"
+	"zdl/internal/web"
+)
+
+// Subject is a running lab as experiments see it, through the API that the page
+// and the command line use.
+type Subject struct {
+	client *Client
+	dirs   Dirs
+	name   string
+}
+
+var _ experiment.Lab = (*Subject)(nil)
+
+// NewSubject makes a lab the subject of experiments.
+func NewSubject(c *Client, d Dirs, name string) *Subject { return &Subject{c, d, name} }
+
+// Faults lists the catalogue.
+func (s *Subject) Faults(ctx context.Context) (out []fault.Kind, err error) {
+	err = s.client.Do(ctx, http.MethodGet, "/api/v1/faults", nil, &out)
+	return out, err
+}
+
+// Attacks lists active attacks and the latest that are over.
+func (s *Subject) Attacks(ctx context.Context) (out []fault.Attack, err error) {
+	err = s.client.Do(ctx, http.MethodGet, "/api/v1/attacks", nil, &out)
+	return out, err
+}
+
+// Attack injects a fault and returns when it is proven.
+func (s *Subject) Attack(ctx context.Context, r fault.Request) (out fault.Attack, err error) {
+	err = s.client.Do(ctx, http.MethodPost, "/api/v1/attacks", r, &out)
+	return out, err
+}
+
+// Heal undoes one attack.
+func (s *Subject) Heal(ctx context.Context, id string) (out fault.Attack, err error) {
+	err = s.client.Do(ctx, http.MethodPost, "/api/v1/attacks/"+id+"/heal", struct{}{}, &out)
+	return out, err
+}
+
+// HealAll undoes all.
+func (s *Subject) HealAll(ctx context.Context) (out []fault.Attack, err error) {
+	err = s.client.Do(ctx, http.MethodPost, "/api/v1/heal", struct{}{}, &out)
+	return out, err
+}
+
+// Snapshot is the cluster as last seen.
+func (s *Subject) Snapshot(ctx context.Context) (out cluster.Snapshot, err error) {
+	err = s.client.Do(ctx, http.MethodGet, "/api/v1/snapshot", nil, &out)
+	return out, err
+}
+
+// Probe is the service as its users see it.
+func (s *Subject) Probe(ctx context.Context) (probe.Summary, error) {
+	var out web.ProbeReply
+	err := s.client.Do(ctx, http.MethodGet, "/api/v1/probe", nil, &out)
+	return out.Summary, err
+}
+
+// Outages lists those with an ID above after.
+func (s *Subject) Outages(ctx context.Context, after int) (out []probe.Outage, err error) {
+	err = s.client.Do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/outages?after=%d", after), nil, &out)
+	return out, err
+}
+
+// Timeline lists entries after a number.
+func (s *Subject) Timeline(ctx context.Context, since int64) (out []timeline.Entry, err error) {
+	err = s.client.Do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/timeline?since=%d", since), nil, &out)
+	return out, err
+}
+
+// Kubectl runs the lab's kubectl with its kubeconfig.
+func (s *Subject) Kubectl(ctx context.Context, args []string) (string, error) {
+	config, err := Kubeconfig(s.dirs, s.name)
+	if err != nil {
+		return "", err
+	}
+	set, err := artifact.Open(s.dirs.Cache)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(set.Bin, "kubectl"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+config)
+	var both bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &both, &both
+	if err := cmd.Run(); err != nil {
+		return both.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(both.String()))
+	}
+	return both.String(), nil
+}
+
+// Load makes load from the machine "outside".
+func (s *Subject) Load(ctx context.Context, p *load.Plan) (*load.Result, error) {
+	path := labFilePath(s.dirs, s.name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	shape, err := labfile.Parse(data, path)
+	if err != nil {
+		return nil, err
+	}
+	network := fabric.New(s.name, topology.New(shape), s.dirs.run(s.name))
+	plan := *p
+	plan.Dial = func(ctx context.Context, proto, addr string) (net.Conn, error) {
+		return network.Dial(ctx, "outside", proto, addr)
+	}
+	return load.Run(ctx, &plan, nil)
+}
