@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -13,16 +15,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"zdl/internal/arena"
 	"zdl/internal/cluster"
+	"zdl/internal/fault"
 	"zdl/internal/lab"
 	"zdl/internal/probe"
-	"zdl/internal/web"
 )
 
 type podFlags struct {
 	random, all bool
-	grace       int
+	grace       time.Duration
 	wait        time.Duration
 }
 
@@ -33,17 +34,18 @@ func (a *app) attackPodCmd() *cobra.Command {
 		Short: "Really delete pods and watch what replaces them",
 		Long: `Deletes pods at once, as kubectl delete --grace-period=0 --force does, waits until
 Kubernetes has replaced them, and says what the users of the service saw
-meanwhile. A NAME is that of a pod of the service, or NAMESPACE/NAME of any.`,
+meanwhile. Each is the fault pod-kill. A NAME is that of a pod of the service, or
+NAMESPACE/NAME of any.`,
 		Example: `  zdl attack pod --random
   zdl attack pod --all       can the service be brought down at once?
   zdl attack pod kube-system/coredns-6f7c9b5d8-x2x4z
-  zdl attack pod --random --grace -1   let it stop in its own time`,
+  zdl attack pod --random --grace 30s   let it stop by itself`,
 		Args: args(cobra.ArbitraryArgs, "zdl attack pod --random"),
 	}
 	output := outputFlag(cmd)
 	cmd.Flags().BoolVar(&f.random, "random", false, "one pod of the service, by chance")
 	cmd.Flags().BoolVar(&f.all, "all", false, "all pods of the service at the same time")
-	cmd.Flags().IntVar(&f.grace, "grace", 0, "seconds the pod gets to stop, 0 to 3600; -1: its own")
+	cmd.Flags().DurationVar(&f.grace, "grace", 0, "how long the pod gets to stop by itself, at most 1h")
 	cmd.Flags().DurationVar(&f.wait, "wait", time.Minute, "how long to wait for replacements; 0: not at all")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if chosen := btoi(f.random) + btoi(f.all) + btoi(len(names) > 0); chosen != 1 {
@@ -75,16 +77,18 @@ type attackResult struct {
 	// Waited tells whether the end was waited for and seen: replacements ready
 	// and the service up.
 	Waited bool `json:"waited"`
+
+	begin time.Time
 }
 
 type attackedPod struct {
 	Target      string  `json:"target"` // namespace/name
 	Node        string  `json:"node"`
-	DeletedMS   float64 `json:"deletedMs"`             // until the API server confirmed
+	Attack      string  `json:"attack"`                // ID of the fault
+	DeletedMS   float64 `json:"deletedMs"`             // until it was proven to be gone
 	Replacement string  `json:"replacement,omitempty"` // name of the new pod
 	ReadyMS     float64 `json:"readyMs,omitempty"`     // from the attack until it was ready
 
-	uid    string
 	target bool // a pod of the service, whose replacement is followed
 }
 
@@ -120,7 +124,7 @@ func chooseTargets(ctx context.Context, client *lab.Client, names []string, f po
 
 // attack deletes the pods at the same time and follows what happens.
 func attack(ctx context.Context, client *lab.Client, targets []string, f podFlags) (*attackResult, error) {
-	before, err := lastOutage(ctx, client)
+	last, err := lastOutage(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +132,18 @@ func attack(ctx context.Context, client *lab.Client, targets []string, f podFlag
 	if err := client.Do(ctx, http.MethodGet, "/api/v1/snapshot", nil, &s); err != nil {
 		return nil, err
 	}
-	result := &attackResult{Pods: []attackedPod{}, Outages: []probe.Outage{}}
+	before := targetPods(&s)
+	result := &attackResult{Pods: []attackedPod{}, Outages: []probe.Outage{}, begin: time.Now()}
 	pods, errs := make([]attackedPod, len(targets)), make([]error, len(targets))
 	var wg sync.WaitGroup
 	for i, target := range targets {
 		wg.Go(func() {
-			var reply web.AttackReply
-			errs[i] = client.Do(ctx, http.MethodPost, "/api/v1/attack",
-				web.AttackRequest{Kind: "pod-kill", Target: target, GraceSeconds: f.grace}, &reply)
-			pods[i] = attackedPod{Target: reply.Target, Node: reply.Node, DeletedMS: reply.TookMS, uid: reply.UID,
-				target: s.TargetPod(reply.UID) != nil}
+			var done fault.Attack
+			errs[i] = client.Do(ctx, http.MethodPost, "/api/v1/attacks", fault.Request{Kind: "pod-kill", Target: target, By: "zdl attack pod",
+				Params: map[string]string{"grace": f.grace.String()}}, &done)
+			for _, t := range done.Targets {
+				pods[i] = attackedPod{Target: t.Name, Node: t.Node, Attack: done.ID, DeletedMS: done.VerifyMS, target: before[t.UID].UID != ""}
+			}
 		})
 	}
 	wg.Wait()
@@ -150,7 +156,16 @@ func attack(ctx context.Context, client *lab.Client, targets []string, f podFlag
 	if len(result.Pods) == 0 || f.wait == 0 {
 		return result, err
 	}
-	return result, errors.Join(err, result.follow(ctx, client, before, f.wait))
+	return result, errors.Join(err, result.follow(ctx, client, before, last, f.wait))
+}
+
+// targetPods lists the pods of the service by UID.
+func targetPods(s *cluster.Snapshot) map[string]cluster.Pod {
+	out := map[string]cluster.Pod{}
+	for _, p := range s.TargetPods() {
+		out[p.UID] = p
+	}
+	return out
 }
 
 // lastAnswers is how long requests that were under way may still take until
@@ -159,14 +174,14 @@ const lastAnswers = 1200 * time.Millisecond
 
 // follow waits until every pod of the service is replaced and the service is
 // up, or for as long as it may.
-func (r *attackResult) follow(ctx context.Context, client *lab.Client, before int, patience time.Duration) error {
+func (r *attackResult) follow(ctx context.Context, client *lab.Client, before map[string]cluster.Pod, last int, patience time.Duration) error {
 	timeout, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	poll := time.NewTicker(100 * time.Millisecond)
+	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	var over time.Time // since when everything is as it was
 	for {
-		done, err := r.look(ctx, client, before)
+		done, err := r.look(ctx, client, before, last)
 		switch {
 		case err != nil:
 			return err
@@ -189,24 +204,41 @@ func (r *attackResult) follow(ctx context.Context, client *lab.Client, before in
 	}
 }
 
-// look reads what has happened so far and tells whether it is over.
-func (r *attackResult) look(ctx context.Context, client *lab.Client, before int) (done bool, err error) {
-	var game arena.State
-	if err := client.Do(ctx, http.MethodGet, "/api/v1/arena", nil, &game); err != nil {
+// look reads what has happened so far and tells whether it is over. Pods that
+// were not there before are the replacements, in the order of their making.
+func (r *attackResult) look(ctx context.Context, client *lab.Client, before map[string]cluster.Pod, last int) (done bool, err error) {
+	var s cluster.Snapshot
+	if err := client.Do(ctx, http.MethodGet, "/api/v1/snapshot", nil, &s); err != nil {
 		return false, err
 	}
+	var fresh []cluster.Pod
+	for _, p := range s.TargetPods() {
+		if _, old := before[p.UID]; !old && p.Alive() {
+			fresh = append(fresh, p)
+		}
+	}
+	slices.SortFunc(fresh, func(a, b cluster.Pod) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+	})
 	done = true
 	for i := range r.Pods {
 		p := &r.Pods[i]
-		for _, k := range game.Kills {
-			if k.UID == p.uid {
-				p.Replacement, p.ReadyMS = k.Replacement, k.ReadyMS
-			}
+		if !p.target {
+			continue
 		}
-		done = done && (!p.target || p.ReadyMS > 0)
+		if len(fresh) > 0 {
+			if now := fresh[0]; p.Replacement != now.Name {
+				p.Replacement, p.ReadyMS = now.Name, 0
+			}
+			if fresh[0].Ready && p.ReadyMS == 0 {
+				p.ReadyMS = float64(time.Since(r.begin).Milliseconds())
+			}
+			fresh = fresh[1:]
+		}
+		done = done && p.ReadyMS > 0
 	}
 	r.Outages = []probe.Outage{}
-	if err := client.Do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/outages?after=%d", before), nil, &r.Outages); err != nil {
+	if err := client.Do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/outages?after=%d", last), nil, &r.Outages); err != nil {
 		return false, err
 	}
 	for _, o := range r.Outages {

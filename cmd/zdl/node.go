@@ -61,7 +61,8 @@ func (a *app) nodeListCmd() *cobra.Command {
 func (a *app) powerCmd(on bool) *cobra.Command {
 	verb, short, long := "power-off", "Cut the power of nodes",
 		`Cuts the power of nodes: link first, then every process at once, as if somebody
-had pulled the plug. Nothing on the node can say goodbye; its disk stays.`
+had pulled the plug. Nothing on the node can say goodbye; its disk stays. It is the
+fault node-power-off: zdl attacks lists it, and power-on heals it.`
 	if on {
 		verb, short, long = "power-on", "Restore the power of nodes",
 			`Starts nodes again, with the identity, the address and the disk they had.`
@@ -87,6 +88,8 @@ had pulled the plug. Nothing on the node can say goodbye; its disk stays.`
 		for _, r := range replies {
 			if on {
 				fmt.Fprintf(a.stdout, "%s is powered on and boots\n", r.Node)
+			} else if r.TookMS == 0 {
+				fmt.Fprintf(a.stdout, "%s is off already (%s)\n", r.Node, r.Attack)
 			} else {
 				fmt.Fprintf(a.stdout, "%s is off: all its processes were gone after %s\n", r.Node, milliseconds(r.TookMS))
 			}

@@ -40,7 +40,12 @@ func (d *daemon) startFaults(ctx context.Context) error {
 	}
 	d.faults, err = fault.New(fault.Config{
 		Journal: journal, Kinds: catalogue.Kinds(world), Mechanics: world.Mechanics, Guard: fault.DefaultGuard(), HostBoot: host, Log: d.log,
-		Record: func(kind, subject, text string, fields map[string]string) { d.story.Add(kind, subject, text, fields) },
+		Record: func(kind, subject, text string, fields map[string]string) {
+			d.story.Add(kind, subject, text, fields)
+			if view := d.view.Load(); view != nil {
+				view.Touch() // power and links are no objects that the API server would tell about
+			}
+		},
 	})
 	if err != nil {
 		return err

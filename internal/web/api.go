@@ -53,24 +53,6 @@ type HitRequest struct {
 	Visitor string `json:"visitor"` // a name to be shown, at most 24 characters
 }
 
-// AttackRequest is the body of POST /attack.
-type AttackRequest struct {
-	Kind   string `json:"kind"`   // pod-kill
-	Target string `json:"target"` // namespace/name, or "any" for the oldest ready pod of the target
-	// GraceSeconds is what the pod gets to stop, 0 (default) to 3600; -1 leaves
-	// the pod its own.
-	GraceSeconds int `json:"graceSeconds"`
-}
-
-// AttackReply says what was done.
-type AttackReply struct {
-	Kind   string  `json:"kind"`
-	Target string  `json:"target"` // namespace/name
-	UID    string  `json:"uid"`
-	Node   string  `json:"node"`
-	TookMS float64 `json:"tookMs"` // until the API server confirmed
-}
-
 // PowerRequest is the body of POST /nodes/{name}/power.
 type PowerRequest struct {
 	On *bool `json:"on"` // required
@@ -81,6 +63,8 @@ type PowerReply struct {
 	Node   string  `json:"node"`
 	On     bool    `json:"on"`
 	TookMS float64 `json:"tookMs"` // off: until every process was gone; on: until it is booting
+	// Attack is the fault that keeps it off.
+	Attack string `json:"attack,omitempty"`
 }
 
 func reply(w http.ResponseWriter, v any) {

@@ -16,6 +16,7 @@ import (
 
 	"zdl/internal/arena"
 	"zdl/internal/cluster"
+	"zdl/internal/fault"
 	"zdl/internal/probe"
 )
 
@@ -176,7 +177,9 @@ func TestVisitorsAreNotOwners(t *testing.T) {
 	l := newLab(t, time.Second)
 	srv := l.serve(t)
 	for _, c := range []struct{ method, path, body string }{
-		{"POST", "/api/v1/attack", `{"kind":"pod-kill","target":"any"}`},
+		{"POST", "/api/v1/attacks", `{"kind":"pod-kill","target":"any"}`},
+		{"POST", "/api/v1/attacks/f1/heal", `{}`},
+		{"POST", "/api/v1/heal", `{}`},
 		{"POST", "/api/v1/nodes/worker-1/power", `{"on":false}`},
 		{"GET", "/api/v1/kubeconfig", ""},
 	} {
@@ -184,7 +187,7 @@ func TestVisitorsAreNotOwners(t *testing.T) {
 			t.Errorf("%s %s over TCP: %d, want 403", c.method, c.path, code)
 		}
 	}
-	if len(l.cluster.deleted)+len(l.power.did) != 0 {
+	if len(l.cluster.deleted)+len(l.power.did)+len(l.faults.asked) != 0 {
 		t.Error("something was done all the same")
 	}
 }
@@ -193,22 +196,36 @@ func TestTheOwnerMayDoMore(t *testing.T) {
 	l := newLab(t, 50*time.Millisecond)
 	c := l.socket(t)
 	const base = "http://zdl/api/v1"
-	var a AttackReply
-	if code, e := ask(t, c, "POST", base+"/attack", `{"kind":"pod-kill","target":"any"}`, nil, &a); code != 200 || a.UID != "uid-1" || a.Node != "worker-1" {
-		t.Errorf("attack any: %d %+v %+v, want the oldest pod", code, a, e)
+	var a fault.Attack
+	if code, e := ask(t, c, "POST", base+"/attacks", `{"kind":"pod-kill","target":"any","for":1000000000,"params":{"grace":"0s"}}`, nil, &a); code != 200 || a.ID != "f1" || a.For != time.Second {
+		t.Errorf("attack: %d %+v %+v", code, a, e)
 	}
-	for body, want := range map[string]int{
-		`{"kind":"pod-kill","target":"web/web-6f7d9c4b5-00002"}`:              200,
-		`{"kind":"pod-kill","target":"web/none"}`:                             404,
-		`{"kind":"pod-kill","target":"kube-system/none"}`:                     404,
-		`{"kind":"meteor","target":"any"}`:                                    400,
-		`{"kind":"pod-kill","target":"any","graceSeconds":-2}`:                400,
-		`{"kind":"pod-kill","target":"kube-system/skipper-ingress-worker-1"}`: 404, // the fake cannot delete it, like one that is gone
-	} {
-		if code, e := ask(t, c, "POST", base+"/attack", body, nil, nil); code != want {
+	for body, want := range map[string]int{`{"kind":"meteor"}`: 422, `{"kind":"stuck"}`: 500, `{"kind":"pod-kill","power":9}`: 400, `[]`: 400} {
+		if code, e := ask(t, c, "POST", base+"/attacks", body, nil, nil); code != want {
 			t.Errorf("%s: %d %+v, want %d", body, code, e, want)
 		}
 	}
+	for path, want := range map[string]int{"/attacks/f1/heal": 200, "/attacks/f99/heal": 422, "/heal": 200} {
+		if code, e := ask(t, c, "POST", base+path, `{}`, nil, nil); code != want {
+			t.Errorf("%s: %d %+v, want %d", path, code, e, want)
+		}
+	}
+	for path, want := range map[string]int{"/attacks": 200, "/attacks/f1": 200, "/attacks/f99": 404, "/faults": 200, "/faults/pod-kill": 200, "/faults/meteor": 422, "/openapi.yaml": 200} {
+		resp, err := c.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("GET %s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+}
+
+func TestAPowerSwitchIsAFaultUntilItIsSwitchedOn(t *testing.T) {
+	l := newLab(t, 50*time.Millisecond)
+	c := l.socket(t)
+	const base = "http://zdl/api/v1"
 	var p PowerReply
 	if code, _ := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":false}`, nil, &p); code != 200 || p.On || p.Node != "worker-1" {
 		t.Errorf("power off: %d %+v", code, p)
@@ -221,13 +238,30 @@ func TestTheOwnerMayDoMore(t *testing.T) {
 	if code, _ := ask(t, c, "POST", base+"/nodes/worker-1/power", `{}`, nil, nil); code != 400 {
 		t.Errorf("power without on: %d, want 400", code)
 	}
-	if got := strings.Join(l.power.did, ", "); got != "off worker-1" {
-		t.Errorf("switched %q", got)
+	if code, _ := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":false}`, nil, &p); code != 200 || p.Attack != "f1" || len(l.faults.asked) != 1 {
+		t.Errorf("power off again: %d %+v, asked %v", code, p, l.faults.asked)
 	}
+	if code, _ := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":true}`, nil, &p); code != 200 || !p.On {
+		t.Errorf("power on: %d %+v", code, p)
+	}
+	if got := strings.Join(append(l.faults.asked, l.power.did...), ", "); got != "node-power-off worker-1, heal f1, on worker-1" {
+		t.Errorf("did %q", got)
+	}
+	l.faults.Attack(t.Context(), fault.Request{Kind: "zone-power-off", Target: "worker-1"})
+	if code, e := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":true}`, nil, nil); code != 409 || !strings.Contains(e.Hint, "zdl heal f2") {
+		t.Errorf("power on of a zone's machine: %d %+v", code, e)
+	}
+	l.faults.HealAll(t.Context())
 	l.power.fail = errors.New("stuck")
 	if code, e := ask(t, c, "POST", base+"/nodes/worker-1/power", `{"on":true}`, nil, nil); code != 500 || !strings.Contains(e.Message, "stuck") {
 		t.Errorf("failing power: %d %+v", code, e)
 	}
+}
+
+func TestTheKubeconfigIsTheOwners(t *testing.T) {
+	l := newLab(t, 50*time.Millisecond)
+	c := l.socket(t)
+	const base = "http://zdl/api/v1"
 	resp, err := c.Get(base + "/kubeconfig")
 	if err != nil {
 		t.Fatal(err)
@@ -354,7 +388,7 @@ func TestTheStreamTellsEveryRequestOnce(t *testing.T) {
 		first = false
 		return len(seen) > 150
 	})
-	for _, k := range []string{"status", "snapshot", "arena", "timeline"} {
+	for _, k := range []string{"status", "snapshot", "arena", "timeline", "attacks"} {
 		if kinds[k] == 0 {
 			t.Errorf("no %s event at the start", k)
 		}
@@ -413,5 +447,41 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	case <-done:
 	case <-time.After(5 * time.Second):
 		t.Error("the stream goes on")
+	}
+}
+
+func TestTheStreamTellsWhatIsBroken(t *testing.T) {
+	l := newLab(t, time.Second)
+	srv := l.serve(t)
+	begun := false
+	stream(t, srv.Client(), srv.URL+"/api/v1/events", func(event string, data []byte) bool {
+		var now []fault.Attack
+		if event != "attacks" {
+			return false
+		}
+		if err := json.Unmarshal(data, &now); err != nil || now == nil {
+			t.Fatalf("%v in %s", err, data)
+		}
+		if !begun {
+			begun = true
+			l.faults.Attack(t.Context(), fault.Request{Kind: "pod-kill", Target: "any"})
+			return false
+		}
+		return len(now) == 1 && now[0].Kind == "pod-kill"
+	})
+}
+
+func TestOnlyTheLatestOfWhatIsOverIsStreamed(t *testing.T) {
+	var all []fault.Attack
+	for i := range 50 {
+		a := fault.Attack{Number: i, State: fault.Undone}
+		if i == 3 {
+			a.State = fault.Active
+		}
+		all = append(all, a)
+	}
+	got := recent(all)
+	if len(got) != recentOver+1 || got[0].Number != 3 || got[1].Number != 30 || got[recentOver].Number != 49 {
+		t.Errorf("%d attacks: %+v", len(got), got)
 	}
 }

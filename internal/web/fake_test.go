@@ -12,6 +12,7 @@ import (
 
 	"zdl/internal/arena"
 	"zdl/internal/cluster"
+	"zdl/internal/fault"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 )
@@ -185,15 +186,96 @@ func (p *fakePower) switched(word, node string) error {
 	p.did = append(p.did, word+" "+node)
 	return p.fail
 }
-func (p *fakePower) PowerOff(_ context.Context, node string) (time.Duration, error) {
-	return time.Millisecond, p.switched("off", node)
-}
 func (p *fakePower) PowerOn(_ context.Context, node string) error { return p.switched("on", node) }
+
+// fakeFaults is an engine that touches nothing.
+type fakeFaults struct {
+	mu    sync.Mutex
+	asked []string
+	all   []fault.Attack
+	wake  chan struct{}
+}
+
+func (f *fakeFaults) Catalogue() []fault.Kind {
+	return []fault.Kind{{Name: "pod-kill", Layer: fault.LayerPod}}
+}
+func (f *fakeFaults) Find(name string) (*fault.Kind, error) {
+	if name != "pod-kill" {
+		return nil, fault.Refuse("There is no fault "+name+".", "perhaps pod-kill")
+	}
+	return &f.Catalogue()[0], nil
+}
+func (f *fakeFaults) Attacks() []fault.Attack {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]fault.Attack{}, f.all...)
+}
+func (f *fakeFaults) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.wake == nil {
+		f.wake = make(chan struct{})
+	}
+	return f.wake
+}
+func (f *fakeFaults) Get(id string) (fault.Attack, bool) {
+	for _, a := range f.Attacks() {
+		if a.ID == id {
+			return a, true
+		}
+	}
+	return fault.Attack{}, false
+}
+func (f *fakeFaults) change(what string, do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, what)
+	do()
+	if f.wake != nil {
+		close(f.wake)
+		f.wake = nil
+	}
+}
+func (f *fakeFaults) Attack(_ context.Context, r fault.Request) (fault.Attack, error) {
+	switch r.Kind {
+	case "meteor":
+		return fault.Attack{}, fault.Refuse("There is no meteor.", "perhaps pod-kill")
+	case "stuck":
+		return fault.Attack{}, fmt.Errorf("it is stuck")
+	}
+	a := fault.Attack{Kind: r.Kind, State: fault.Active, For: r.For, VerifyMS: 7, Targets: []fault.Target{{Name: r.Target}}, Touches: []string{"power/" + r.Target}}
+	f.change(r.Kind+" "+r.Target, func() {
+		a.ID = fmt.Sprintf("f%d", len(f.all)+1)
+		f.all = append(f.all, a)
+	})
+	return a, nil
+}
+func (f *fakeFaults) Heal(_ context.Context, id string) (fault.Attack, error) {
+	if _, ok := f.Get(id); !ok {
+		return fault.Attack{}, fault.Refuse("There is no attack "+id+".", "zdl attacks lists them")
+	}
+	f.change("heal "+id, func() {
+		for i := range f.all {
+			if f.all[i].ID == id {
+				f.all[i].State = fault.Undone
+			}
+		}
+	})
+	a, _ := f.Get(id)
+	return a, nil
+}
+func (f *fakeFaults) HealAll(ctx context.Context) ([]fault.Attack, error) {
+	for _, a := range f.Attacks() {
+		f.Heal(ctx, a.ID)
+	}
+	return f.Attacks(), nil
+}
 
 // lab is everything behind the handler, running for real except the cluster.
 type lab struct {
 	cluster *fakeCluster
 	power   *fakePower
+	faults  *fakeFaults
 	deps    Deps
 	handler http.Handler
 	end     func() // ends the event streams
@@ -202,7 +284,7 @@ type lab struct {
 func newLab(t *testing.T, readyAfter time.Duration) *lab {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &lab{cluster: newFakeCluster(readyAfter), power: &fakePower{}}
+	l := &lab{cluster: newFakeCluster(readyAfter), power: &fakePower{}, faults: &fakeFaults{}}
 	stop := make(chan struct{})
 	l.end = sync.OnceFunc(func() { close(stop) })
 	service := httptest.NewServer(l.cluster)
@@ -220,7 +302,7 @@ func newLab(t *testing.T, readyAfter time.Duration) *lab {
 	wg.Go(func() { timeline.Follow(ctx, log, l.cluster, prober) })
 	wg.Go(func() { game.Run(ctx) })
 	t.Cleanup(func() { l.end(); cancel(); wg.Wait(); service.Close() })
-	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: game, Timeline: log, Power: l.power, Done: stop,
+	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: game, Timeline: log, Power: l.power, Faults: l.faults, Done: stop,
 		Kubeconfig: func() ([]byte, error) { return []byte("kind: Config\n"), nil }}
 	l.handler = Handler(l.deps)
 	until(t, "the arena knows the pods", func() bool { return len(game.State().Pods) == 3 })

@@ -17,6 +17,7 @@ type Faults interface {
 	Attack(ctx context.Context, r fault.Request) (fault.Attack, error)
 	Heal(ctx context.Context, id string) (fault.Attack, error)
 	HealAll(ctx context.Context) ([]fault.Attack, error)
+	Changed() <-chan struct{} // closed at the next change of any attack
 }
 
 func (s *server) getFaults(w http.ResponseWriter, _ *http.Request) {
@@ -111,4 +112,27 @@ func refuseFault(w http.ResponseWriter, err error) {
 		return
 	}
 	fail(w, http.StatusInternalServerError, err.Error()+".", "zdl attacks shows what is still active; zdl heal --all takes everything back.")
+}
+
+// recentOver is how many attacks that are over are streamed beside the active.
+const recentOver = 20
+
+// recent lists the active attacks and the latest that are over, oldest first.
+func recent(all []fault.Attack) []fault.Attack {
+	over := 0
+	for i := range all {
+		if all[i].State.Over() {
+			over++
+		}
+	}
+	out := []fault.Attack{}
+	for i := range all {
+		if all[i].State.Over() {
+			if over--; over >= recentOver {
+				continue
+			}
+		}
+		out = append(out, all[i])
+	}
+	return out
 }

@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// maxBody bounds the body of a request; the largest valid one is far smaller.
-const maxBody = 4 << 10
+// maxBody bounds the body of a visitor's request, maxOwnerBody that of an
+// owner's, who may send an attack of many parts. Valid ones are far smaller.
+const (
+	maxBody      = 4 << 10
+	maxOwnerBody = 256 << 10
+)
 
 // guard keeps foreign web sites and oversized requests out, and sets the headers
 // that keep the page to itself.
@@ -40,7 +44,11 @@ func guard(hosts []string, next http.Handler) http.Handler {
 				fail(w, http.StatusUnsupportedMediaType, "The body must be JSON.", "Set Content-Type: application/json.")
 				return
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			limit := int64(maxBody)
+			if local(r) {
+				limit = maxOwnerBody
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"zdl/internal/fault"
 	"zdl/internal/probe"
 )
 
@@ -39,7 +40,8 @@ type hub struct {
 	arena    int64
 	stale    bool
 	moving   bool
-	seq      int64 // cursor of the timeline
+	seq      int64           // cursor of the timeline
+	struck   <-chan struct{} // closed when an attack changed
 	slow     time.Time
 }
 
@@ -114,6 +116,7 @@ func (h *hub) join() *client {
 		frame("snapshot", h.d.Cluster.Snapshot()),
 		frame("arena", h.d.Arena.State()),
 		frame("timeline", h.d.Timeline.Since(0, firstEntries)),
+		frame("attacks", h.attacks()),
 		frame("probe", ProbeEvent{Summary: h.d.Probe.Summary(), Slots: slots, Outages: ended}),
 	} {
 		c.frames <- f
@@ -168,10 +171,24 @@ func (h *hub) tick(now time.Time) {
 		h.seq = e[len(e)-1].Seq
 		h.send("timeline", e)
 	}
+	select {
+	case <-h.struck:
+		h.send("attacks", h.attacks())
+	default:
+	}
 	p := ProbeEvent{Summary: h.d.Probe.Summary()}
 	p.Slots, h.slots = h.d.Probe.Recent(h.slots, 0)
 	p.Outages, h.outages = h.ended(h.outages)
 	h.send("probe", p)
+}
+
+// attacks lists what is broken, and waits for the next change.
+func (h *hub) attacks() []fault.Attack {
+	if h.d.Faults == nil {
+		return []fault.Attack{}
+	}
+	h.struck = h.d.Faults.Changed()
+	return recent(h.d.Faults.Attacks())
 }
 
 // ended lists the outages after the given one that are over, and the highest

@@ -2,6 +2,7 @@
 // engine through the small interfaces of Deps and decides nothing itself.
 //
 //	GET  /                           the page
+//	GET  /api/v1/openapi.yaml        what follows, in OpenAPI's terms
 //	GET  /api/v1/status              Status
 //	GET  /api/v1/snapshot            cluster.Snapshot
 //	GET  /api/v1/probe               ProbeReply
@@ -10,9 +11,8 @@
 //	GET  /api/v1/outages/{id}/cause  cause.Breakdown; ?subject=, default service
 //	GET  /api/v1/arena               arena.State
 //	GET  /api/v1/timeline?since=SEQ&limit=N   []timeline.Entry
-//	GET  /api/v1/events              server-sent events: status, snapshot, probe, arena, timeline
+//	GET  /api/v1/events              server-sent events: status, snapshot, probe, arena, timeline, attacks
 //	POST /api/v1/hit                 HitRequest → arena.HitResult
-//	POST /api/v1/attack              AttackRequest → AttackReply           (owner)
 //	POST /api/v1/nodes/{name}/power  PowerRequest → PowerReply             (owner)
 //	GET  /api/v1/faults              []fault.Kind: the catalogue
 //	GET  /api/v1/faults/{name}       fault.Kind
@@ -34,7 +34,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"zdl/internal/arena"
 	"zdl/internal/cause"
@@ -82,11 +81,10 @@ type Prober interface {
 	Outages(after int) []probe.Outage
 }
 
-// Power is the power switch of every node.
+// Power switches machines on that are off for other reasons than a fault; to
+// switch one off is a fault.
 type Power interface {
-	// PowerOff returns how long it took until the last process was gone.
-	PowerOff(ctx context.Context, node string) (time.Duration, error)
-	PowerOn(ctx context.Context, node string) error
+	PowerOn(ctx context.Context, machine string) error
 }
 
 //go:embed ui
@@ -103,28 +101,11 @@ func Handler(d Deps) http.Handler {
 		panic(err) // the embedded tree is part of this program
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/status", s.getStatus)
-	mux.HandleFunc("GET /api/v1/snapshot", s.getSnapshot)
-	mux.HandleFunc("GET /api/v1/probe", s.getProbe)
-	mux.HandleFunc("GET /api/v1/outages", s.getOutages)
-	mux.HandleFunc("POST /api/v1/probes", owner(s.postProbes))
-	mux.HandleFunc("GET /api/v1/outages/{id}/cause", s.getCause)
-	mux.HandleFunc("GET /api/v1/arena", s.getArena)
-	mux.HandleFunc("GET /api/v1/timeline", s.getTimeline)
-	mux.HandleFunc("GET /api/v1/events", s.hub.serve)
-	mux.HandleFunc("POST /api/v1/hit", s.postHit)
-	mux.HandleFunc("POST /api/v1/attack", owner(s.postAttack))
-	mux.HandleFunc("POST /api/v1/nodes/{name}/power", owner(s.postPower))
-	mux.HandleFunc("GET /api/v1/faults", s.getFaults)
-	mux.HandleFunc("GET /api/v1/faults/{name}", s.getFault)
-	mux.HandleFunc("GET /api/v1/attacks", s.getAttacks)
-	mux.HandleFunc("GET /api/v1/attacks/{id}", s.getAttack)
-	mux.HandleFunc("POST /api/v1/attacks", owner(s.postAttacks))
-	mux.HandleFunc("POST /api/v1/attacks/{id}/heal", owner(s.postHeal))
-	mux.HandleFunc("POST /api/v1/heal", owner(s.postHealAll))
-	mux.HandleFunc("GET /api/v1/kubeconfig", owner(s.getKubeconfig))
+	for pattern, handle := range s.routes() {
+		mux.HandleFunc(pattern, handle)
+	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "There is no "+r.Method+" "+r.URL.Path+".", "The paths are listed in docs and in the package comment of internal/web.")
+		fail(w, http.StatusNotFound, "There is no "+r.Method+" "+r.URL.Path+".", "GET /api/v1/openapi.yaml describes what there is.")
 	})
 	mux.Handle("/", pageOnly(http.FileServerFS(page)))
 	return guard(d.Hosts, mux)

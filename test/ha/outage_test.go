@@ -98,7 +98,8 @@ func outages(t *testing.T, l *harness.Lab) []probe.Outage {
 func TestVisitorsOfThePageCannotDoWhatTheOwnerCan(t *testing.T) {
 	l := lab(t)
 	for path, body := range map[string]string{
-		"/api/v1/attack":                `{"kind":"pod-kill","target":"any"}`,
+		"/api/v1/attacks":               `{"kind":"pod-kill","target":"any"}`,
+		"/api/v1/heal":                  `{}`,
 		"/api/v1/nodes/worker-1/power":  `{"on":false}`,
 		"/api/v1/nodes/worker-2/power/": `{"on":false}`,
 	} {

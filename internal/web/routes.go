@@ -1,0 +1,43 @@
+package web
+
+import (
+	_ "embed"
+	"net/http"
+)
+
+// openapi describes the API; a test compares it with routes and types.
+//
+//go:embed openapi.yaml
+var openapi []byte
+
+// routes is the API.
+func (s *server) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /api/v1/openapi.yaml":        s.getOpenAPI,
+		"GET /api/v1/status":              s.getStatus,
+		"GET /api/v1/snapshot":            s.getSnapshot,
+		"GET /api/v1/probe":               s.getProbe,
+		"POST /api/v1/probes":             owner(s.postProbes),
+		"GET /api/v1/outages":             s.getOutages,
+		"GET /api/v1/outages/{id}/cause":  s.getCause,
+		"GET /api/v1/arena":               s.getArena,
+		"GET /api/v1/timeline":            s.getTimeline,
+		"GET /api/v1/events":              s.hub.serve,
+		"POST /api/v1/hit":                s.postHit,
+		"POST /api/v1/nodes/{name}/power": owner(s.postPower),
+		"GET /api/v1/faults":              s.getFaults,
+		"GET /api/v1/faults/{name}":       s.getFault,
+		"GET /api/v1/attacks":             s.getAttacks,
+		"GET /api/v1/attacks/{id}":        s.getAttack,
+		"POST /api/v1/attacks":            owner(s.postAttacks),
+		"POST /api/v1/attacks/{id}/heal":  owner(s.postHeal),
+		"POST /api/v1/heal":               owner(s.postHealAll),
+		"GET /api/v1/kubeconfig":          owner(s.getKubeconfig),
+	}
+}
+
+func (s *server) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Write(openapi)
+}
