@@ -12,7 +12,9 @@
 //	zdl-init shape               a helper of faults: makes links worse until its input ends
 //	zdl-init stress -             a helper of a fault: package stress
 //	zdl-init stress-inside -      its half in the control group and PID namespace
-//	zdl-init linkflap NETNS       a helper of a fault: see help.go
+//	zdl-init linkflap NETNS       helpers of faults: see help.go
+//	zdl-init dns NETNS
+//	zdl-init tcpdelay NETNS
 package main
 
 import (
@@ -59,6 +61,10 @@ func main() {
 			os.Exit(stressKeeper())
 		case "stress-inside":
 			os.Exit(stressInside())
+		case "dns":
+			os.Exit(dns(os.Args[2]))
+		case "tcpdelay":
+			os.Exit(tcpdelay(os.Args[2]))
 		case "linkflap":
 			os.Exit(linkflap(os.Args[2]))
 		}

@@ -200,3 +200,9 @@ var families = map[Family]nftables.TableFamily{
 func kernelTable(t *Table) *nftables.Table {
 	return &nftables.Table{Family: families[t.Family], Name: t.Name}
 }
+
+// IsNamespace tells whether there is a network namespace at path.
+func IsNamespace(path string) bool {
+	var s unix.Statfs_t
+	return unix.Statfs(path, &s) == nil && s.Type == unix.NSFS_MAGIC
+}

@@ -16,6 +16,9 @@ import (
 // the kubelet names a pod's control group after its UID.
 func (c *Cluster) PodNetNS(node, uid string) (string, error) {
 	m, err := machine.Find(MachineRun(c.RunDir, node))
+	if errors.Is(err, machine.ErrOff) {
+		err = os.ErrNotExist // nor is there anything on it
+	}
 	if err != nil {
 		return "", fmt.Errorf("pod %s: node %s: %w", uid, node, err)
 	}

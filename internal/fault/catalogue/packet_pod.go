@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
 	"zdl/internal/fault/step"
 	"zdl/internal/packetfilter"
+	"zdl/internal/topology"
 )
 
 // partitionPods plans a table on each pod's node. Packets of a pod pass its
@@ -29,7 +31,8 @@ func (c *catalogue) partitionPods(ctx context.Context, in fault.Input) (fault.Pl
 		if err != nil {
 			return fault.Plan{}, err
 		}
-		table := podTable(fmt.Sprintf("%s-%d", tableName(in), i+1), own, peers, in.Values.Text("direction"), packetfilter.Verdict(in.Values.Text("action")))
+		table := podTable(fmt.Sprintf("%s-%d", tableName(in), i+1), own, c.Local.Topology.Machine(t.Node), peers,
+			in.Values.Text("direction"), packetfilter.Verdict(in.Values.Text("action")))
 		s := c.NewDrop(t.Name+" and "+in.Values.Text("peer"), []step.Filter{{Machine: t.Node, Tables: []packetfilter.Table{table}}},
 			[]step.Probe{{Machine: t.Node, Pod: t.UID, To: probe}}, in.Values.Text("action") == "reject")
 		plan = withStep(plan, s)
@@ -46,7 +49,7 @@ func withStep(p fault.Plan, s fault.Step) fault.Plan {
 	return p
 }
 
-func podTable(name string, own netip.Addr, peers []netip.Prefix, direction string, do packetfilter.Verdict) packetfilter.Table {
+func podTable(name string, own netip.Addr, node *topology.Machine, peers []netip.Prefix, direction string, do packetfilter.Verdict) packetfilter.Table {
 	pod := []netip.Prefix{netip.PrefixFrom(own, 32)}
 	out := packetfilter.Rule{From: pod, To: peers, Do: do}
 	in := packetfilter.Rule{From: peers, To: pod, Do: do}
@@ -57,7 +60,11 @@ func podTable(name string, own netip.Addr, peers []netip.Prefix, direction strin
 	}
 	if direction != "to" {
 		both[packetfilter.Forward] = append(both[packetfilter.Forward], in)
-		both[packetfilter.Output] = append(both[packetfilter.Output], in) // from the node itself: its kubelet's probes
+		// From the node itself: its kubelet's probes. Resets that it sends in the name
+		// of others, to reject, must get through.
+		if in.From = nodeAmong(node, peers); len(in.From) > 0 {
+			both[packetfilter.Output] = append(both[packetfilter.Output], in)
+		}
 	}
 	table := packetfilter.Table{Family: packetfilter.IPv4, Name: name}
 	for _, hook := range []packetfilter.Hook{packetfilter.Forward, packetfilter.Input, packetfilter.Output} {
@@ -66,6 +73,18 @@ func podTable(name string, own netip.Addr, peers []netip.Prefix, direction strin
 		}
 	}
 	return table
+}
+
+// nodeAmong lists a node's own addresses that are among the peers: that of its
+// link, and the first of its pods' range, from which it speaks to its pods.
+func nodeAmong(node *topology.Machine, peers []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, a := range []netip.Addr{node.Addr(), node.PodCIDR.Addr().Next()} {
+		if peers == nil || slices.ContainsFunc(peers, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			out = append(out, netip.PrefixFrom(a, 32))
+		}
+	}
+	return out
 }
 
 // peers resolves the parameter peer to address ranges; nil stands for all.

@@ -65,6 +65,12 @@ func (w *World) Kube() (kubernetes.Interface, error) {
 // Mechanics makes empty steps that are bound to this world.
 func (w *World) Mechanics(mechanism string) fault.Step {
 	switch mechanism {
+	case "dns":
+		return &DNS{w: w}
+	case "health-check":
+		return &HealthCheck{w: w}
+	case "tcp-delay":
+		return &TCPDelay{w: w}
 	case "drop":
 		return &Drop{w: w}
 	case "link":
