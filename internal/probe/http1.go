@@ -79,6 +79,7 @@ func (e *http1) Ask(ctx context.Context, deadline time.Time) (r Result) {
 func (e *http1) exchange(l *link, deadline time.Time, r *Result) (keep bool) {
 	broken := func(err error, doing string) bool {
 		r.Class, r.Err = BrokenClass(err), fmt.Errorf("%s: %w", doing, err)
+		r.Silent = r.Class == Timeout && silent(l.Conn)
 		return false
 	}
 	if err := l.SetDeadline(deadline); err != nil {

@@ -87,7 +87,7 @@ func (e *http2Lane) Ask(ctx context.Context, deadline time.Time) (r Result) {
 			return e.conclude(s, r)
 		default:
 		}
-		r.Class, r.Err = Timeout, errNoAnswer
+		r.Class, r.Err, r.Silent = Timeout, errNoAnswer, silent(c.conn)
 		if !s.first.IsZero() {
 			r.FirstByte = s.first
 		}
@@ -115,7 +115,9 @@ func (e *http2Lane) once(ctx context.Context, deadline time.Time) (r Result) {
 		return r
 	}
 	c.read(s)
-	return e.conclude(s, r)
+	r = e.conclude(s, r)
+	r.Silent = s.silent
+	return r
 }
 
 // conclude judges a stream that is over.

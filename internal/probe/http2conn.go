@@ -44,6 +44,7 @@ type h2stream struct {
 	body   []byte
 	class  Class
 	err    error
+	silent bool // it is known that nothing had arrived at the deadline
 	done   chan struct{}
 }
 
@@ -155,6 +156,7 @@ func (c *h2conn) read(last *h2stream) {
 	r.Reset(c.conn)
 	framer := http2.NewFramer(io.Discard, r)
 	framer.SetReuseFrames()
+	framer.SetMaxReadFrameSize(1 << 14) // SETTINGS_MAX_FRAME_SIZE, of which we said nothing
 	decoder := decoders.Get().(*hpack.Decoder)
 	framer.ReadMetaHeaders = decoder
 	var err error
@@ -179,9 +181,11 @@ func (c *h2conn) read(last *h2stream) {
 	c.mu.Lock()
 	c.dead = true
 	left := c.streams
+	quiet := isTimeout(err) && silent(c.conn)
 	c.streams = map[uint32]*h2stream{}
 	for _, s := range left {
 		s.class, s.err = BrokenClass(err), fmt.Errorf("read the answer: %w", err)
+		s.silent = quiet
 		close(s.done)
 	}
 	c.mu.Unlock()

@@ -234,7 +234,7 @@ func (p *Prober) ask(ctx context.Context, s Slot) {
 		if next := time.Duration(p.nextDue.Load()); next > 0 && now-next > catchUp {
 			p.stalls.add(ms(next), ms(now))
 		}
-		p.stalls.judge(&s, ms(p.c.Timeout), ms(p.c.SlowAfter))
+		p.stalls.judge(&s, r.Silent, ms(p.c.Timeout), ms(p.c.SlowAfter))
 	}
 	p.record(s)
 }

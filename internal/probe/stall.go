@@ -72,10 +72,11 @@ func (s *stalls) paused(from, to, deadline float64) (total float64, atDeadline b
 }
 
 // judge takes back what may be the prober's own fault. A failure is not believed
-// if the prober was paused at the moment of the deadline, so that an answer may
-// have come and gone unread, or for more than a quarter of the timeout. Slowness
-// is judged by the time without the pauses.
-func (s *stalls) judge(slot *Slot, timeout, slowAfter float64) {
+// if the prober was paused for more than a quarter of the timeout, or at the
+// moment of the deadline, so that an answer may have come and stayed unread,
+// unless it was checked afterwards that none had (silent). Slowness is judged by
+// the time without the pauses.
+func (s *stalls) judge(slot *Slot, silent bool, timeout, slowAfter float64) {
 	if slot.Class == OK || slot.Class == Missed || slot.Class == Stale {
 		return
 	}
@@ -86,7 +87,7 @@ func (s *stalls) judge(slot *Slot, timeout, slowAfter float64) {
 		if slot.MS()-paused <= slowAfter {
 			slot.Class, slot.Late = OK, true
 		}
-	case paused > timeout/4, atDeadline && !slot.Class.answered():
+	case paused > timeout/4, atDeadline && !silent && !slot.Class.answered():
 		slot.Class, slot.Error = Missed, "the prober itself was paused while it waited"
 	}
 }

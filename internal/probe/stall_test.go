@@ -30,19 +30,21 @@ func TestAPausedProberBlamesNobody(t *testing.T) {
 		start, end float64
 		class      Class
 		want       Class
+		silent     bool
 	}{
-		{"paused for 300 of 1000 ms", 90, 1090, Timeout, Missed},
-		{"broken after a long pause", 90, 410, Reset, Missed},
-		{"paused for 20 of 1000 ms", 380, 1380, Timeout, Timeout},
-		{"paused when the answer would have had to be read", -890, 110, Stalled, Missed},
-		{"refused at once, just before", -900, 110, Refused, Refused},
-		{"slow by the pause alone", 90, 700, Slow, OK},
-		{"slow in spite of it", 90, 1000, Slow, Slow},
-		{"right and quick", 90, 405, OK, OK},
-		{"long over", 2000, 3000, Timeout, Timeout},
+		{"paused for 300 of 1000 ms", 90, 1090, Timeout, Missed, false},
+		{"broken after a long pause", 90, 410, Reset, Missed, false},
+		{"paused for 20 of 1000 ms", 380, 1380, Timeout, Timeout, false},
+		{"paused when the answer would have had to be read", -890, 110, Stalled, Missed, false},
+		{"likewise, but nothing had come by then", -890, 110, Stalled, Stalled, true},
+		{"refused at once, just before", -900, 110, Refused, Refused, false},
+		{"slow by the pause alone", 90, 700, Slow, OK, false},
+		{"slow in spite of it", 90, 1000, Slow, Slow, false},
+		{"right and quick", 90, 405, OK, OK, false},
+		{"long over", 2000, 3000, Timeout, Timeout, false},
 	} {
 		slot := Slot{Start: c.start, End: c.end, Class: c.class}
-		s.judge(&slot, 1000, 500)
+		s.judge(&slot, c.silent, 1000, 500)
 		if slot.Class != c.want {
 			t.Errorf("%s: %s, want %s", c.name, slot.Class, c.want)
 		}

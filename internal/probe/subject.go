@@ -26,4 +26,7 @@ type Result struct {
 	// Connected is when a new connection stood, FirstByte when the answer began;
 	// zero if that never happened.
 	Connected, FirstByte time.Time
+	// Silent: after the deadline it was checked that nothing more had arrived, so
+	// that not even a prober that was paused has overlooked an answer.
+	Silent bool
 }
