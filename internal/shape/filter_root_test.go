@@ -5,13 +5,11 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 )
 
 func TestAFilterChoosesByAddressProtocolAndPort(t *testing.T) {
 	w := newWire(t)
-	w.roundTrip(t)
+	w.warm(t)
 	far := netip.PrefixFrom(w.far.addr, 32)
 	other := netip.MustParsePrefix("198.18.9.0/24")
 	tests := []struct {
@@ -37,7 +35,7 @@ func TestAFilterChoosesByAddressProtocolAndPort(t *testing.T) {
 			if meant := w.roundTrip(t) >= delay; meant != tt.icmp {
 				t.Errorf("ICMP is delayed: %v", meant)
 			}
-			got := oneWayTo(t, w.near, w.far, tt.port, 5, 100, time.Millisecond, 200*time.Millisecond)
+			got := oneWayTo(t, w.near, w.far, tt.port, 5, 100, time.Millisecond, true)
 			if len(got) != 5 {
 				t.Fatalf("%d of 5 arrived", len(got))
 			}
@@ -51,10 +49,10 @@ func TestAFilterChoosesByAddressProtocolAndPort(t *testing.T) {
 // TestNetemShapesBothEnds runs where the kernel has netem: on stock kernels.
 func TestNetemShapesBothEnds(t *testing.T) {
 	w := newWire(t)
-	if !netemIsThere(t, w) {
+	if !netemIsThere(w) {
 		t.Skip("this kernel has no netem; the relay is tested instead")
 	}
-	w.roundTrip(t)
+	w.warm(t)
 	l := Link{Netns: w.near.path, Interface: w.near.name, Far: &End{w.far.path, w.far.name}}
 	for name, set := range map[string]func(*Link){
 		"all traffic": func(l *Link) {
@@ -96,20 +94,4 @@ func TestNetemShapesBothEnds(t *testing.T) {
 			}
 		})
 	}
-}
-
-func netemIsThere(t *testing.T, w *wire) bool {
-	t.Helper()
-	err := inNamespace(w.near.path, func(h *netlink.Handle) error {
-		l, err := h.LinkByName(w.near.name)
-		if err != nil {
-			return err
-		}
-		q := netlink.NewNetem(netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_ROOT}, netlink.NetemQdiscAttrs{})
-		if err := h.QdiscReplace(q); err != nil {
-			return err
-		}
-		return h.QdiscDel(q)
-	})
-	return err == nil
 }

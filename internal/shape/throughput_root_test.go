@@ -84,9 +84,9 @@ func BenchmarkThroughput(b *testing.B) {
 		for _, out := range []bool{true, false} {
 			b.Run(fmt.Sprintf("%s/out=%v", name, out), func(b *testing.B) {
 				w := newWire(b)
-				w.roundTrip(b)
-				l.Netns, l.Interface = w.near.path, w.near.name
-				h, err := startHelper([]string{"/proc/self/exe", helperArg}, Config{Links: []Link{l}})
+				needRelay(b, w)
+				w.warm(b)
+				h, err := startHelper([]string{"/proc/self/exe", helperArg}, Config{Links: []Link{w.link(l)}})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -117,9 +117,9 @@ func BenchmarkThroughput(b *testing.B) {
 // stamps tell it.
 func BenchmarkPrecision(b *testing.B) {
 	w := newWire(b)
-	w.roundTrip(b)
+	w.warm(b)
 	w.keep(b, Link{Egress: &Params{Delay: 50 * time.Millisecond}})
-	got := oneWay(b, w.near, w.far, 5000, 200, 500*time.Microsecond, time.Second)
+	got := oneWayTo(b, w.near, w.far, 0, 5000, 200, 500*time.Microsecond, true)
 	if len(got) != 5000 {
 		b.Errorf("%d of 5000 arrived", len(got))
 	}

@@ -113,11 +113,38 @@ func netns(t testing.TB, name string) string {
 	return path
 }
 
+// link makes l one of the near end.
+func (w *wire) link(l Link) Link {
+	l.Netns, l.Interface, l.Far = w.near.path, w.near.name, &End{w.far.path, w.far.name}
+	return l
+}
+
+// needRelay skips tests of what netem does not do, or does by itself.
+func needRelay(t testing.TB, w *wire) {
+	t.Helper()
+	if netemIsThere(w) {
+		t.Skip("this kernel has netem, so there is no relay")
+	}
+}
+
+func netemIsThere(w *wire) bool {
+	return inNamespace(w.near.path, func(h *netlink.Handle) error {
+		l, err := h.LinkByName(w.near.name)
+		if err != nil {
+			return err
+		}
+		q := netlink.NewNetem(netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_ROOT}, netlink.NetemQdiscAttrs{})
+		if err := h.QdiscReplace(q); err != nil {
+			return err
+		}
+		return h.QdiscDel(q)
+	}) == nil
+}
+
 // shaped starts shaping the near end.
 func (w *wire) shaped(t testing.TB, l Link) *Shaper {
 	t.Helper()
-	l.Netns, l.Interface = w.near.path, w.near.name
-	s, err := Start([]Link{l})
+	s, err := Start([]Link{w.link(l)})
 	if err != nil {
 		t.Fatal(err)
 	}
