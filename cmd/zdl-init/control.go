@@ -72,9 +72,9 @@ func (v *service) do(req boot.Request) error {
 	case boot.OpStart:
 		v.want(true)
 	case boot.OpStop:
-		v.stop()
+		v.stop(unix.Signal(req.Signal))
 	case boot.OpRestart:
-		v.stop()
+		v.stop(0)
 		v.want(true)
 	case boot.OpSignal:
 		v.mu.Lock()
@@ -89,19 +89,22 @@ func (v *service) do(req boot.Request) error {
 	return nil
 }
 
-// stop ends the service and returns when it is gone.
-func (v *service) stop() {
+// stop ends the service by a signal, 0 is SIGTERM, and returns when it is gone.
+func (v *service) stop(by unix.Signal) {
+	if by == 0 {
+		by = unix.SIGTERM
+	}
 	pid := v.want(false)
 	if pid == 0 {
 		return
 	}
-	_ = unix.Kill(pid, unix.SIGTERM)
+	_ = unix.Kill(pid, by)
 	_ = unix.Kill(pid, unix.SIGCONT) // a stopped process gets SIGTERM only then
 	deadline := time.Now().Add(stopGrace)
-	for v.status().PID == pid {
+	for wait := stopPoll; v.status().PID == pid; wait = min(2*wait, waitPoll) {
 		if time.Now().After(deadline) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
-		time.Sleep(waitPoll)
+		time.Sleep(wait)
 	}
 }

@@ -21,6 +21,7 @@ const (
 	lastDelay  = 5 * time.Second        // at most
 	settled    = 10 * time.Second       // of life that end a row of restarts
 	stopGrace  = 10 * time.Second       // between SIGTERM and SIGKILL
+	stopPoll   = time.Millisecond       // between looks at a service that is to end, at first
 	waitPoll   = 10 * time.Millisecond  // between looks at WaitFor, for the first
 	waitEager  = 5 * time.Second        // while a boot is on
 	waitLazy   = 200 * time.Millisecond // and after that

@@ -38,43 +38,78 @@ func (c *Cluster) machine(name string) (*topology.Machine, error) {
 }
 
 // PowerOff cuts a machine's power: its link goes first, so that nothing can say
-// goodbye, then all its processes at once. It returns how long it took from the
-// cut until the last process was gone. A machine that is off stays off.
+// goodbye, then all its processes at once. It returns when the last process is
+// gone, and how long that took from the cut. Control groups, disk and cables are
+// put away after it; a PowerOn waits for that. A machine that is off stays off.
 func (c *Cluster) PowerOff(ctx context.Context, name string) (time.Duration, error) {
 	m, err := c.machine(name)
 	if err != nil {
 		return 0, err
 	}
 	c.power[name].Lock()
-	defer c.power[name].Unlock()
-	if err := os.MkdirAll(filepath.Dir(c.offMarker(name)), 0o755); err != nil {
+	if err := c.markOff(name); err != nil {
+		c.power[name].Unlock()
 		return 0, err
 	}
-	if err := os.WriteFile(c.offMarker(name), nil, 0o644); err != nil {
-		return 0, err
+	took, tidy, err := c.cutNow(ctx, m)
+	if err != nil {
+		c.power[name].Unlock()
+		return took, err
 	}
-	return c.cut(ctx, m)
+	go func() {
+		defer c.power[name].Unlock()
+		// A machine that is switched on again is tidied up after first, so an
+		// error here is told, and does no harm.
+		if err := tidy(context.WithoutCancel(ctx)); err != nil {
+			c.Log.Error("tidy up after a power cut", "machine", name, "error", err)
+		}
+	}()
+	return took, nil
 }
 
+func (c *Cluster) markOff(name string) error {
+	if err := os.MkdirAll(filepath.Dir(c.offMarker(name)), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(c.offMarker(name), nil, 0o644)
+}
+
+// cut takes a machine's power, and returns when nothing is left of its run.
 func (c *Cluster) cut(ctx context.Context, m *topology.Machine) (time.Duration, error) {
+	took, tidy, err := c.cutNow(ctx, m)
+	if err == nil {
+		err = tidy(ctx)
+	}
+	return took, err
+}
+
+// cutNow takes the link and ends every process. The rest is tidy's, which must be
+// called.
+func (c *Cluster) cutNow(ctx context.Context, m *topology.Machine) (took time.Duration, tidy func(context.Context) error, err error) {
 	begin := time.Now()
 	if err := c.fabric.SetLink(ctx, m, false); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return 0, fmt.Errorf("cut the link of %s: %w", m.Name, err)
+		return 0, nil, fmt.Errorf("cut the link of %s: %w", m.Name, err)
 	}
-	took := time.Since(begin)
+	took = time.Since(begin)
+	sweep := func(context.Context) error { return nil }
 	running, err := machine.Find(MachineRun(c.RunDir, m.Name))
 	if err == nil {
 		var gone time.Duration
-		gone, err = running.Cut(ctx)
+		gone, sweep, err = running.Cut(ctx)
 		took += gone
 	}
 	if err != nil && !errors.Is(err, machine.ErrOff) {
-		return took, fmt.Errorf("cut the power of %s: %w", m.Name, err)
+		return took, nil, fmt.Errorf("cut the power of %s: %w", m.Name, err)
 	}
-	if err := c.fabric.Unplug(ctx, m); err != nil {
-		return took, fmt.Errorf("unplug %s: %w", m.Name, err)
-	}
-	return took, nil
+	return took, func(ctx context.Context) error {
+		if err := sweep(ctx); err != nil {
+			return err
+		}
+		if err := c.fabric.Unplug(ctx, m); err != nil {
+			return fmt.Errorf("unplug %s: %w", m.Name, err)
+		}
+		return nil
+	}, nil
 }
 
 // PowerOn starts a machine with the identity, disk and address it had. A machine

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"syscall"
 
 	"zdl/internal/cluster/local/machine"
 )
@@ -18,14 +19,15 @@ func (c *Cluster) Services(ctx context.Context, name string) ([]machine.ServiceS
 	return m.Services(ctx)
 }
 
-// StopService stops a service of a machine and keeps it stopped; it returns when
-// its process is gone.
-func (c *Cluster) StopService(ctx context.Context, name, service string) error {
+// StopService ends a service of a machine by a signal and keeps it stopped; it
+// returns when its process is gone. Ten seconds after any other signal follows
+// SIGKILL.
+func (c *Cluster) StopService(ctx context.Context, name, service string, signal syscall.Signal) error {
 	m, err := c.awake(name)
 	if err != nil {
 		return err
 	}
-	return m.StopService(ctx, service)
+	return m.HaltService(ctx, service, signal)
 }
 
 // StartService lets a stopped service run again.

@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"context"
+	"syscall"
 
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
@@ -12,12 +13,15 @@ import (
 func (c *catalogue) nodeProcesses() []fault.Kind {
 	needs := []cluster.Capability{cluster.CapabilityExec}
 	find := c.onMachines("node", nil, topology.KindControlPlane, topology.KindWorker)
+	signals := []fault.Param{{Name: "signal", Type: fault.Choice, Choices: []string{"KILL", "TERM"}, Default: "KILL",
+		Help: "what ends it: KILL at once, or TERM as systemctl stop does, after which it may take its time"}}
 	stop := func(service string) planner {
-		return eachTarget(func(ctx context.Context, _ fault.Input, t fault.Target) (fault.Step, error) {
+		return eachTarget(func(ctx context.Context, in fault.Input, t fault.Target) (fault.Step, error) {
 			if err := c.needOn(t.Name); err != nil {
 				return nil, err
 			}
-			return c.NewServiceStop(ctx, t.Name, service)
+			signal := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM}[in.Values.Text("signal")]
+			return c.NewServiceStop(ctx, t.Name, service, signal)
 		})
 	}
 	return []fault.Kind{
@@ -35,15 +39,15 @@ func (c *catalogue) nodeProcesses() []fault.Kind {
 		},
 		{
 			Name: "kubelet-stop", Layer: fault.LayerNode,
-			Summary: "Stop the kubelet of a node and keep it stopped, as systemctl stop does.",
+			Summary: "End the kubelet of a node and keep it stopped.",
 			Effect:  "Pods go on serving; after the node-monitor grace period the node is NotReady, its pods leave their Services and are evicted.",
-			Targets: "node", TargetHelp: nodeHelp, Find: find, Needs: needs, Plan: stop("kubelet"),
+			Targets: "node", TargetHelp: nodeHelp, Find: find, Params: signals, Needs: needs, Plan: stop("kubelet"),
 		},
 		{
 			Name: "runtime-stop", Layer: fault.LayerNode,
-			Summary: "Stop containerd on a node and keep it stopped; containers live on with their shims.",
+			Summary: "End containerd on a node and keep it stopped; containers live on with their shims.",
 			Effect:  "Pods go on serving, but none starts, ends or is probed by exec; the kubelet reports the node NotReady.",
-			Targets: "node", TargetHelp: nodeHelp, Find: find, Needs: needs, Plan: stop("containerd"),
+			Targets: "node", TargetHelp: nodeHelp, Find: find, Params: signals, Needs: needs, Plan: stop("containerd"),
 		},
 		{
 			Name: "kube-proxy-stop", Layer: fault.LayerNode,
@@ -79,8 +83,8 @@ func (c *catalogue) nodeProcesses() []fault.Kind {
 			Name: "ingress-controller-kill", Layer: fault.LayerEdge, Instant: true,
 			Summary: "SIGKILL the ingress controller (Skipper) on a node, from the host.",
 			Effect:  "Users' connections through it are reset, new ones refused until a load balancer's health check fails or the kubelet has started it again.",
-			Targets: "pod", TargetHelp: systemPodHelp, DefaultTarget: "any", Find: c.running("kube-system", "skipper"), Needs: needs,
-			Plan: eachTarget(c.killContainer("skipper")),
+			Targets: "pod", TargetHelp: systemPodHelp, DefaultTarget: "any", Find: c.running("kube-system", "skipper-ingress"), Needs: needs,
+			Plan: eachTarget(c.killContainer("skipper-ingress")),
 		},
 	}
 }

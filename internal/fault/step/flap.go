@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"zdl/internal/cluster/local/machine"
@@ -90,19 +91,27 @@ func (f *VIPFlap) move(ctx context.Context) (string, error) {
 		return "", errors.New("no load balancer holds the users' virtual IP")
 	}
 	begin := time.Now()
-	stop, cancel := context.WithTimeout(ctx, 5*time.Second)
+	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := f.w.Local.StopService(stop, from, keepalived); err != nil {
-		return "", err
+	// It says goodbye on SIGTERM, and the other one takes over while it still
+	// tidies up.
+	stopped := make(chan error, 1)
+	go func() { stopped <- f.w.Local.StopService(limited, from, keepalived, syscall.SIGTERM) }()
+	words, err := f.awaitMove(limited, from, begin)
+	if stopErr := <-stopped; err == nil {
+		err = stopErr
 	}
-	// Whatever happens now, it is to run again: for as long as Undo would try.
-	defer func() { _ = f.w.Local.StartService(context.WithoutCancel(ctx), from, keepalived) }()
+	// Whatever happened, it is to run again.
+	return words, errors.Join(err, f.w.Local.StartService(context.WithoutCancel(ctx), from, keepalived))
+}
+
+func (f *VIPFlap) awaitMove(ctx context.Context, from string, begin time.Time) (string, error) {
 	for {
 		if to := f.w.Local.Holder("users"); to != "" && to != from {
 			return fmt.Sprintf("the virtual IPs moved from %s to %s in %d ms", from, to, time.Since(begin).Milliseconds()), nil
 		}
 		select {
-		case <-stop.Done():
+		case <-ctx.Done():
 			return "", fmt.Errorf("nobody took the virtual IPs over from %s", from)
 		case <-time.After(5 * time.Millisecond):
 		}

@@ -21,7 +21,8 @@ type Kill struct {
 	What    string          `json:"what"` // in words: "container web of web/web-1"
 	Process machine.Process `json:"process"`
 
-	killed time.Time // when Inject sent the signal, for the evidence
+	killed  time.Time // when Inject sent the signal, for the evidence
+	release func()    // of what makes the end quick
 }
 
 // NewContainerKill plans to kill the first process of a container, with which
@@ -53,6 +54,9 @@ func (k *Kill) Touches() []string {
 
 // Inject sends the signal to exactly that process.
 func (k *Kill) Inject(context.Context) error {
+	if k.release == nil {
+		k.release = k.Process.Hasten()
+	}
 	k.killed = time.Now()
 	err := k.Process.Signal(unix.SIGKILL)
 	if errors.Is(err, machine.ErrGone) {
@@ -63,7 +67,12 @@ func (k *Kill) Inject(context.Context) error {
 
 // Verify waits until the process is gone, its memory and connections included.
 func (k *Kill) Verify(ctx context.Context) (string, error) {
-	if err := k.Process.Gone(ctx); err != nil {
+	err := k.Process.Gone(ctx)
+	if k.release != nil {
+		k.release()
+		k.release = nil
+	}
+	if err != nil {
 		return "", fmt.Errorf("%s on %s: %w", k.What, k.Machine, err)
 	}
 	after := ""

@@ -5,29 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"zdl/internal/cluster/local/machine"
 	"zdl/internal/cluster/local/machine/boot"
 	"zdl/internal/fault"
 )
 
-// ServiceStop stops a service of a machine through the machine's supervisor and
-// keeps it stopped, as an administrator would: kubelet, containerd.
+// ServiceStop ends a service of a machine, kubelet or containerd, through the
+// machine's supervisor, which keeps it stopped.
 type ServiceStop struct {
 	w       *World
 	Machine string          `json:"machine"`
 	Service string          `json:"service"`
+	Signal  syscall.Signal  `json:"signal"`
 	Process machine.Process `json:"process,omitzero"`  // which runs when it is planned
 	Stopped bool            `json:"stopped,omitempty"` // it was stopped before, and stays so
 }
 
-// NewServiceStop plans to stop a service.
-func (w *World) NewServiceStop(ctx context.Context, name, service string) (fault.Step, error) {
+// NewServiceStop plans to end a service by a signal: SIGTERM as systemctl stop
+// does, or SIGKILL, which is faster and tells it nothing.
+func (w *World) NewServiceStop(ctx context.Context, name, service string, signal syscall.Signal) (fault.Step, error) {
 	stopped, err := w.serviceStopped(ctx, name, service)
 	if err != nil {
 		return nil, err
 	}
-	s := &ServiceStop{w: w, Machine: name, Service: service, Stopped: stopped}
+	s := &ServiceStop{w: w, Machine: name, Service: service, Signal: signal, Stopped: stopped}
 	// One that waits to be started again has no process, and needs none.
 	s.Process, err = w.Local.ServiceProcess(ctx, name, service)
 	if err != nil && !errors.Is(err, machine.ErrGone) {
@@ -44,7 +47,8 @@ func (s *ServiceStop) Touches() []string { return []string{"service/" + s.Machin
 
 // Inject stops it.
 func (s *ServiceStop) Inject(ctx context.Context) error {
-	return s.w.Local.StopService(ctx, s.Machine, s.Service)
+	defer s.Process.Hasten()()
+	return s.w.Local.StopService(ctx, s.Machine, s.Service, s.Signal)
 }
 
 // Verify asks the supervisor, and looks for the process.

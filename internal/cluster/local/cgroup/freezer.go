@@ -128,6 +128,22 @@ func (g *Group) Own() ([]int, error) {
 	return g.Pids("")
 }
 
+// Everyone lists the processes of the machine and its containers, by one
+// hierarchy: quicker than Procs, and not complete while something is moved.
+func (g *Group) Everyone() ([]int, error) {
+	dir := g.Path("freezer")
+	if dir == "" {
+		dir = g.Dirs()[0]
+	}
+	var all []int
+	err := walk(dir, func(group string) error {
+		found, err := pids(group)
+		all = append(all, found...)
+		return err
+	})
+	return all, err
+}
+
 func pids(dir string) ([]int, error) {
 	content, err := read(dir, "cgroup.procs")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {

@@ -25,47 +25,64 @@ const patience = 10 * time.Second
 // it. It returns when every process is gone, the disk is let go of and the
 // control groups are removed. A machine that is off already is no error.
 func (m *Machine) PowerOff(ctx context.Context) error {
-	_, err := m.Cut(ctx)
-	return err
-}
-
-// Cut is PowerOff and tells how long it took until the last process was gone,
-// which is before the disk and the control groups are.
-func (m *Machine) Cut(ctx context.Context) (gone time.Duration, err error) {
 	return powerOff(ctx, m.runDir)
 }
 
-func powerOff(ctx context.Context, runDir string) (gone time.Duration, err error) {
+// Cut is the part of PowerOff that others see: it returns when the last process
+// is gone, and tells how long that took. What is left, control groups and the
+// attached disk, tidy removes; it must be called, and until it returns nobody
+// else can switch the machine.
+func (m *Machine) Cut(ctx context.Context) (gone time.Duration, tidy func(context.Context) error, err error) {
+	return cut(ctx, m.runDir)
+}
+
+func powerOff(ctx context.Context, runDir string) error {
+	_, tidy, err := cut(ctx, runDir)
+	if err != nil {
+		return err
+	}
+	return tidy(ctx)
+}
+
+func cut(ctx context.Context, runDir string) (gone time.Duration, tidy func(context.Context) error, err error) {
+	nothing := func(context.Context) error { return nil }
 	lock, err := acquire(ctx, runDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, nothing, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	defer lock.Close()
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
 	plan, err := boot.ReadPlan(runDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil // never got as far as to start anything
+	if errors.Is(err, fs.ErrNotExist) { // never got as far as to start anything
+		return 0, nothing, lock.Close()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("power off the machine in %s: %w", runDir, err)
+		return 0, nil, fmt.Errorf("power off the machine in %s: %w", runDir, err)
 	}
 	group, err := groupOf(plan)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if mark, err := boot.ReadMark(runDir); err == nil {
 		begin := time.Now()
 		if err := kill(ctx, mark, group, plan.Disk != ""); err != nil {
-			return 0, fmt.Errorf("power off machine %s: %w", plan.Name, err)
+			return 0, nil, fmt.Errorf("power off machine %s: %w", plan.Name, err)
 		}
 		gone = time.Since(begin)
 	}
-	if err := sweep(ctx, group, plan.Disk); err != nil {
-		return gone, fmt.Errorf("power off machine %s: %w", plan.Name, err)
-	}
-	return gone, os.RemoveAll(filepath.Join(runDir, boot.MarkFile))
+	return gone, func(ctx context.Context) error {
+		defer lock.Close()
+		if err := sweep(ctx, group, plan.Disk); err != nil {
+			return fmt.Errorf("power off machine %s: %w", plan.Name, err)
+		}
+		return os.RemoveAll(filepath.Join(runDir, boot.MarkFile))
+	}, nil
 }
 
 // kill kills the first process and returns when it is gone. The kernel lets it
@@ -83,6 +100,9 @@ func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk boo
 	var disk *os.File
 	if hasDisk {
 		disk, _ = os.Open(fmt.Sprintf("/proc/%d/root/var", mark.PID)) // not there yet: nothing to cut
+	}
+	if pids, err := group.Everyone(); err == nil {
+		defer holdWatches(pids)()
 	}
 	frozen, _ := group.Frozen()
 	if frozen { // those cannot die; they must not wake up for one more step either
@@ -192,7 +212,7 @@ func sweep(ctx context.Context, group *cgroup.Group, image string) error {
 // that is left of it outside its state directory. It is idempotent, and works
 // for machines of which a crash left only parts.
 func Destroy(ctx context.Context, runDir string) error {
-	if _, err := powerOff(ctx, runDir); err != nil {
+	if err := powerOff(ctx, runDir); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(runDir); err != nil {

@@ -78,6 +78,13 @@ func (m *Machine) StopService(ctx context.Context, name string) error {
 	return err
 }
 
+// HaltService ends a service by a signal of the caller's choice and keeps it
+// stopped, like StopService.
+func (m *Machine) HaltService(ctx context.Context, name string, signal syscall.Signal) error {
+	_, err := m.ask(ctx, boot.Request{Op: boot.OpStop, Service: name, Signal: int(signal)})
+	return err
+}
+
 // RestartService stops a service and lets it start again.
 func (m *Machine) RestartService(ctx context.Context, name string) error {
 	_, err := m.ask(ctx, boot.Request{Op: boot.OpRestart, Service: name})

@@ -7,7 +7,7 @@ import "syscall"
 const (
 	OpList    = "list"
 	OpStart   = "start"
-	OpStop    = "stop"    // SIGTERM, SIGKILL after 10 s; stays stopped until start
+	OpStop    = "stop"    // Signal or SIGTERM, SIGKILL after 10 s; stays stopped until start
 	OpRestart = "restart" // stop and start; children that left its session live on
 	OpSignal  = "signal"  // sends Signal to the main process
 )
@@ -21,7 +21,7 @@ const KillSignal = syscall.Signal(40) // a real-time signal that nothing else us
 type Request struct {
 	Op      string
 	Service string `json:",omitempty"`
-	Signal  int    `json:",omitempty"`
+	Signal  int    `json:",omitempty"` // of stop and signal
 }
 
 // Response is its answer. Error is empty when it did as it was told.
