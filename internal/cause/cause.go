@@ -117,7 +117,7 @@ func Explain(o Outage, entries []timeline.Entry, settings Settings) Breakdown {
 	if fault == nil {
 		b.Notes = append(b.Notes, "No fault is known that began it.")
 	}
-	b.Notes = append(b.Notes, s.notes(from)...)
+	b.Notes = append(b.Notes, s.notes(fault, len(steps) > 0, settings)...)
 
 	at := min(from, o.First)
 	if fault != nil && fault.at > o.First {

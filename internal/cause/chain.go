@@ -53,7 +53,8 @@ func (s *story) enabler(f *moment, from float64) *moment {
 	if f != nil {
 		attack = f.entry.Fields["attack"]
 	}
-	m := s.last(from, s.o.After, func(e *timeline.Entry) bool {
+	// What happened before the first failure did not end it.
+	m := s.last(max(from, s.o.First), s.o.After, func(e *timeline.Entry) bool {
 		switch e.Kind {
 		case kind(cluster.AddressMoved):
 			return e.Fields["name"] == vip || e.Fields["name"] == "gateways"
@@ -72,7 +73,7 @@ func (s *story) enabler(f *moment, from float64) *moment {
 		return m
 	}
 	// Several ingresses learn the same; the first of them could serve.
-	return s.first(from, m.at, is(cluster.IngressProgrammed, "endpoints", m.entry.Fields["endpoints"]))
+	return s.first(max(from, s.o.First), m.at, is(cluster.IngressProgrammed, "endpoints", m.entry.Fields["endpoints"]))
 }
 
 func (s *story) backendDown(m *moment, from float64) []step {

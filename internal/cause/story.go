@@ -157,15 +157,49 @@ func about(k cluster.ChangeKind, subject string) func(*timeline.Entry) bool {
 	return func(e *timeline.Entry) bool { return e.Kind == kind(k) && e.Subject == subject }
 }
 
-// notes tells of what is not on the users' path or came too late to matter.
-func (s *story) notes(from float64) []string {
-	var out []string
-	if m := s.first(from, s.o.After, is(cluster.ProxyProgrammed)); m != nil && s.o.Subject == "service" {
-		out = append(out, fmt.Sprintf("%s, %.0f ms after the first failure; the ingress sends to pods directly, so users did not wait for it.",
-			m.entry.Text, m.at-s.o.First))
+// notes tells of what is not on the users' path, came too early or too late to
+// matter, or did not come at all.
+func (s *story) notes(f *moment, ended bool, settings Settings) []string {
+	from, out := s.o.First, []string{}
+	if f != nil {
+		from = f.at
+	}
+	service := s.o.Subject == "service"
+	if f != nil && service && !ended {
+		out = append(out, s.before(from)...)
+		if s.departure(s.o.After, from) == nil {
+			grace := settings.get(NodeGrace)
+			out = append(out, fmt.Sprintf("Since the fault no endpoint of the service had been taken away: Kubernetes had not noticed anything. For a lost node that takes %s = %s.",
+				grace.Name, grace.Value))
+		}
+	}
+	if m := s.first(from, s.o.After, is(cluster.ProxyProgrammed)); m != nil && service {
+		out = append(out, fmt.Sprintf("%s, %s; the ingress sends to pods directly, so users did not wait for it.", m.entry.Text, relative(m.at-s.o.First)))
 	}
 	if m := s.first(from, s.o.After, is(cluster.ViewStale)); m != nil {
 		out = append(out, "The API server did not answer for a while, so changes of objects may be dated later than they happened.")
 	}
 	return out
+}
+
+// before lists what had changed on the users' path when the first request failed.
+func (s *story) before(from float64) []string {
+	var out []string
+	for _, m := range s.moments {
+		e := m.entry
+		switch {
+		case m.at < from || m.at >= s.o.First:
+		case e.Kind == kind(cluster.AddressMoved) && e.Fields["name"] == "users", e.Kind == kind(cluster.IngressProgrammed),
+			e.Kind == kind(cluster.BackendDown) && e.Fields["backend"] == "ingress" && e.Fields["standby"] == "":
+			out = append(out, fmt.Sprintf("%s, %s.", e.Text, relative(m.at-s.o.First)))
+		}
+	}
+	return out[max(0, len(out)-3):]
+}
+
+func relative(ms float64) string {
+	if ms < 0 {
+		return fmt.Sprintf("%.0f ms before the first failure", -ms)
+	}
+	return fmt.Sprintf("%.0f ms after the first failure", ms)
 }
