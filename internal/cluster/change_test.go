@@ -13,8 +13,11 @@ func base() Snapshot {
 		Synced: true,
 		Zones: []Zone{{Name: "a", Nodes: []Node{{Name: "n1", Ready: true, Power: PowerOn,
 			Pods: []Pod{{Namespace: "web", Name: "web-1", UID: "1", Node: "n1", Ready: true, Phase: "Running"}}}}}},
-		System:  []Pod{{Namespace: "kube-system", Name: "dns", UID: "2", Node: "n1", Ready: true}},
-		Leaders: []Leader{{Component: "kube-scheduler", Holder: "n1"}},
+		System:    []Pod{{Namespace: "kube-system", Name: "dns", UID: "2", Node: "n1", Ready: true}},
+		Leaders:   []Leader{{Component: "kube-scheduler", Holder: "n1"}},
+		Endpoints: []Endpoint{{Address: "198.19.1.2", Pod: "web-1", Ready: true, Serving: true}},
+		Machines:  []Machine{{Name: "lb-1", Power: PowerOn}},
+		Target:    Target{Namespace: "web", Service: "web"},
 	}
 }
 
@@ -39,6 +42,15 @@ func TestDiff(t *testing.T) {
 		{"node gone, its pod too", func(s *Snapshot) { s.Zones = nil }, "node-gone n1, pod-gone web/web-1"},
 		{"leader moved", func(s *Snapshot) { s.Leaders[0].Holder = "n2" }, "leader-changed kube-scheduler"},
 		{"leader given up", func(s *Snapshot) { s.Leaders[0].Holder = "" }, ""},
+		{"endpoint of a pod that ends", func(s *Snapshot) { e := &s.Endpoints[0]; e.Ready, e.Terminating = false, true }, "endpoint-not-ready web/web"},
+		{"endpoint removed", func(s *Snapshot) { s.Endpoints = nil }, "endpoint-removed web/web"},
+		{"another pod gets the address", func(s *Snapshot) { s.Endpoints[0].Pod = "web-2" }, "endpoint-removed web/web, endpoint-added web/web"},
+		{"an endpoint that is not ready yet", func(s *Snapshot) { s.Endpoints = append(s.Endpoints, Endpoint{Address: "198.19.1.3"}) }, ""},
+		{"cordoned and tainted", func(s *Snapshot) { n := node(s); n.Unschedulable, n.Taints = true, []string{"a=b:NoExecute"} }, "node-cordoned n1, node-tainted n1"},
+		{"load balancer off", func(s *Snapshot) { s.Machines[0].Power = PowerOff }, "machine-power lb-1"},
+		{"pod scheduled", func(s *Snapshot) {
+			s.Pending = []Pod{{Namespace: "web", Name: "web-2", UID: "3", Node: "n2", Phase: "Pending"}}
+		}, "pod-created web/web-2, pod-scheduled web/web-2"},
 		{"view stale", func(s *Snapshot) { s.Stale = true }, "view-stale api-server"},
 		{"not synced", func(s *Snapshot) { *s = Snapshot{} }, ""},
 	} {

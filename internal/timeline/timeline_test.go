@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"zdl/internal/cluster"
 	"zdl/internal/probe"
 )
 
@@ -122,6 +123,32 @@ func TestAFullDiskDoesNotStopTheTimeline(t *testing.T) {
 	l.Add(KindLab, "lab", "kept in memory", nil)
 	if l.Err() == nil || len(l.Since(0, 0)) != 1 {
 		t.Errorf("error %v, %d entries; want an error and the entry", l.Err(), len(l.Since(0, 0)))
+	}
+}
+
+func TestAChangeIsDatedByWhenItHappened(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "timeline.jsonl"))
+	l.Add(KindLab, "lab", "first", nil)
+	now := time.Now()
+	object := now.Truncate(time.Second)
+	for _, at := range []time.Time{now.Add(-300 * time.Millisecond), now.Round(0).Add(-300 * time.Millisecond)} { // of this process, and of a log line
+		e := l.Record(cluster.Change{Kind: cluster.IngressProgrammed, Subject: "ingress", Node: "worker-1", Target: true, Detail: true, At: at, ObjectTime: object,
+			Fields: map[string]string{"endpoints": "198.19.1.2"}})
+		if d := e.MonoMS - e.When(); d < 299 || d > 5000 || !e.Detail {
+			t.Errorf("it happened %.1f ms before it was heard of, want 300; entry %+v", d, e)
+		}
+		if d := e.Happened().Sub(now.Add(-300 * time.Millisecond)).Abs(); d > 50*time.Millisecond {
+			t.Errorf("the time of day is wrong by %v", d)
+		}
+		if e.Fields["node"] != "worker-1" || e.Fields["target"] != "true" || e.Fields["endpoints"] != "198.19.1.2" || e.Fields["objectTime"] != object.UTC().Format(time.RFC3339) {
+			t.Errorf("fields %v", e.Fields)
+		}
+	}
+	if e := l.Record(cluster.Change{Kind: cluster.NodeReady, Subject: "n"}); e.AtMS != 0 || e.When() != e.MonoMS || e.Fields != nil {
+		t.Errorf("without a time of its own: %+v", e)
+	}
+	if e := l.Record(cluster.Change{Kind: cluster.NodeReady, Subject: "n", At: now.Add(time.Hour)}); e.AtMS != 0 {
+		t.Errorf("a clock that is ahead dated an entry into the future: %+v", e)
 	}
 }
 
