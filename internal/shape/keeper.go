@@ -29,7 +29,7 @@ type Keeper struct {
 }
 
 const (
-	helperStart = 5 * time.Second        // from fork to "ready"
+	helperStart = 10 * time.Second       // from fork to "ready"; usually 20 ms
 	askEvery    = 500 * time.Millisecond // whether it still answers
 	askPatience = 3 * time.Second        // on a busy machine
 	endPatience = 5 * time.Second        // from the end of its input to its own

@@ -122,6 +122,7 @@ func TestTheKeeperReplacesAHelperThatDiesOrStandsStill(t *testing.T) {
 	for name, signal := range map[string]unix.Signal{"killed": unix.SIGKILL, "stopped": unix.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t)
+			needRelay(t, w)
 			w.warm(t)
 			k := w.keep(t, Link{Egress: &Params{Delay: 40 * time.Millisecond}})
 			if rtt := w.roundTrip(t); rtt < 40*time.Millisecond {

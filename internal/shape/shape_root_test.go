@@ -128,6 +128,7 @@ func TestDelayHoldsEachDirectionByItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t)
+			needRelay(t, w)
 			w.warm(t)
 			w.shaped(t, link)
 			out := oneWayTo(t, w.near, w.far, 0, 1000, 200, time.Millisecond, true)
@@ -151,6 +152,7 @@ func TestDelayHoldsEachDirectionByItself(t *testing.T) {
 
 func TestLossIsAsFrequentAsAsked(t *testing.T) {
 	w := newWire(t)
+	needRelay(t, w)
 	w.warm(t)
 	s := w.shaped(t, Link{Egress: &Params{Loss: 0.1}, Seed: 7})
 	got := oneWay(t, w.near, w.far, 5000, 200, 100*time.Microsecond)
@@ -163,6 +165,7 @@ func TestLossIsAsFrequentAsAsked(t *testing.T) {
 
 func TestDuplicatesArriveTwice(t *testing.T) {
 	w := newWire(t)
+	needRelay(t, w)
 	w.warm(t)
 	w.shaped(t, Link{Egress: &Params{Duplicate: 0.25}})
 	got := oneWay(t, w.near, w.far, 4000, 200, 100*time.Microsecond)
@@ -178,6 +181,7 @@ func TestDuplicatesArriveTwice(t *testing.T) {
 
 func TestCorruptFramesAreRefusedByTheirReceiver(t *testing.T) {
 	w := newWire(t)
+	needRelay(t, w)
 	w.warm(t)
 	s := w.shaped(t, Link{Egress: &Params{Corrupt: 0.2}})
 	got := oneWay(t, w.near, w.far, 4000, 1000, 100*time.Microsecond)
@@ -201,6 +205,7 @@ func TestCorruptFramesAreRefusedByTheirReceiver(t *testing.T) {
 
 func TestReorderedFramesOvertake(t *testing.T) {
 	w := newWire(t)
+	needRelay(t, w)
 	w.warm(t)
 	w.shaped(t, Link{Egress: &Params{Delay: 20 * time.Millisecond, Reorder: 0.25}})
 	got := oneWay(t, w.near, w.far, 3000, 200, 200*time.Microsecond)
@@ -217,6 +222,7 @@ func TestReorderedFramesOvertake(t *testing.T) {
 
 func TestRateIsKept(t *testing.T) {
 	w := newWire(t)
+	needRelay(t, w)
 	w.warm(t)
 	w.shaped(t, Link{Egress: &Params{Rate: 20_000_000, Buffer: 64 << 20}})
 	const count, size = 1500, 1400
@@ -231,6 +237,7 @@ func TestRateIsKept(t *testing.T) {
 
 func TestARateHasABoundedBuffer(t *testing.T) {
 	w := newWire(t)
+	needRelay(t, w)
 	w.warm(t)
 	w.shaped(t, Link{Egress: &Params{Rate: 8_000_000, Buffer: 50_000}})
 	got := oneWay(t, w.near, w.far, 500, 958, 10*time.Microsecond)

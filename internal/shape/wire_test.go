@@ -119,11 +119,13 @@ func (w *wire) link(l Link) Link {
 	return l
 }
 
-// needRelay skips tests of what netem does not do, or does by itself.
+// needRelay skips tests of the relay, and those of exact times and shares: netem
+// is tested by its makers, and where it is tested here the machine is emulated
+// and slow.
 func needRelay(t testing.TB, w *wire) {
 	t.Helper()
 	if netemIsThere(w) {
-		t.Skip("this kernel has netem, so there is no relay")
+		t.Skip("this kernel has netem, so the relay does not serve")
 	}
 }
 
