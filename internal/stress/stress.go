@@ -105,11 +105,12 @@ func Run(in io.Reader) error {
 	if err := cgroup.JoinAt(config.Groups); err != nil {
 		return err
 	}
+	// What people see in ps; else it would be "exe".
+	_ = os.WriteFile("/proc/self/comm", []byte("zdl-stress"), 0)
 	runtime.GOMAXPROCS(config.Workers + 2)
 	for range config.Workers {
 		go burn(config.Load)
 	}
-	// Not one of the daemon's own: it must not stop for a terminal's signals.
 	if _, err := syscall.Write(1, []byte(readyWord)); err != nil {
 		return err
 	}

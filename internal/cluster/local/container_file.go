@@ -28,7 +28,7 @@ func openIn(pid int, name string, flags int, mode uint64) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(root)
-	return unix.Openat2(root, strings.TrimPrefix(name, "/"), &unix.OpenHow{
+	return unix.Openat2(root, path.Join(".", name), &unix.OpenHow{
 		Flags: uint64(flags | unix.O_CLOEXEC), Mode: mode, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }
