@@ -110,6 +110,9 @@ func (a *app) readRequest(cmd *cobra.Command, r *fault.Request, words, params []
 	if err != nil {
 		return err
 	}
+	if file == "-" {
+		file = "standard input"
+	}
 	got, err := attackfile.Parse(data, file)
 	if err != nil {
 		return err

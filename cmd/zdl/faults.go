@@ -127,6 +127,9 @@ func (a *app) printKind(k *fault.Kind) error {
 			fmt.Fprintf(w, "target\tnone: it finds what to strike by itself\n")
 		} else {
 			fmt.Fprintf(w, "target\t%s: %s\n", k.Targets, k.TargetHelp)
+			if k.DefaultTarget != "" {
+				fmt.Fprintf(w, "\twithout one: %s\n", k.DefaultTarget)
+			}
 		}
 		if k.Instant {
 			fmt.Fprintf(w, "lasts\tan instant; the cluster mends it itself, so there is nothing to undo and no --for\n")

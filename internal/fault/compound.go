@@ -60,7 +60,6 @@ func (e *Engine) planParts(ctx context.Context, r *Request, a *Attack) (*Plan, e
 		}
 		a.Targets = append(a.Targets, sub.Targets...)
 		instant = instant && sub.Instant
-		out.Patience = max(out.Patience, p.Patience)
 		if r.Sequence {
 			if i > 0 {
 				p.Stages[0].After += r.Pause

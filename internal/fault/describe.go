@@ -12,7 +12,7 @@ func (k *Kind) Example() string {
 	if k.Name == compound {
 		return "zdl attack -f storm.yaml"
 	}
-	if k.Targets != "" {
+	if k.Targets != "" && k.DefaultTarget == "" {
 		out += " " + k.exampleTarget()
 	}
 	shown := false

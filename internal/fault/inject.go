@@ -82,6 +82,18 @@ func (e *Engine) reserve(ctx context.Context, r *Request, stop context.CancelCau
 	e.number++
 	n := e.number
 	e.mu.Unlock()
+	l, err := e.reserveAs(ctx, n, r, stop)
+	if err != nil {
+		e.mu.Lock()
+		if e.number == n { // nothing was written under it
+			e.number--
+		}
+		e.mu.Unlock()
+	}
+	return l, err
+}
+
+func (e *Engine) reserveAs(ctx context.Context, n int, r *Request, stop context.CancelCauseFunc) (*live, error) {
 	for range replans {
 		e.mu.Lock()
 		ends := e.ends
@@ -220,6 +232,9 @@ func find(ctx context.Context, kind *Kind, selector string) ([]Target, error) {
 			return nil, refuse("%s chooses its target itself.", kind.Name).hint("leave %q out", selector)
 		}
 		return []Target{{Type: string(kind.Layer), Name: string(kind.Layer)}}, nil
+	}
+	if selector == "" {
+		selector = kind.DefaultTarget
 	}
 	if selector == "" {
 		return nil, refuse("%s needs a target.", kind.Name).hint("a target is %s", kind.TargetHelp)

@@ -55,6 +55,7 @@ type daemon struct {
 	faults  *fault.Engine
 	story   *timeline.Log                // everything that happened
 	view    atomic.Pointer[kube.View]    // what is seen of the cluster, once its API has answered
+	early   atomic.Pointer[http.Handler] // what answers before that: a fault may be what keeps the lab from getting up
 	handler atomic.Pointer[http.Handler] // what answers once the lab is up
 	work    sync.WaitGroup               // everything the daemon started
 

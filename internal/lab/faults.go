@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"net/http"
 	"path/filepath"
 
 	"zdl/internal/cluster"
@@ -9,6 +10,7 @@ import (
 	"zdl/internal/fault"
 	"zdl/internal/fault/catalogue"
 	"zdl/internal/fault/step"
+	"zdl/internal/web"
 )
 
 // capabilities is what can be done to a cluster that the lab built itself.
@@ -50,6 +52,8 @@ func (d *daemon) startFaults(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	early := web.FaultsHandler(d.faults, http.HandlerFunc(d.booting))
+	d.early.Store(&early)
 	d.work.Go(func() { d.faults.Run(ctx) })
 	return nil
 }

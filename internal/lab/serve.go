@@ -33,8 +33,8 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) {
 	})
 }
 
-// answer serves the story of the boot always and everything else once the lab
-// is being watched.
+// answer serves the story of the boot always, faults as soon as there is an
+// engine, and everything else once the lab is being watched.
 func (d *daemon) answer(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/v1/boot" && r.Method == http.MethodGet {
 		d.boot.ServeHTTP(w, r)
@@ -44,6 +44,15 @@ func (d *daemon) answer(w http.ResponseWriter, r *http.Request) {
 		(*handler).ServeHTTP(w, r)
 		return
 	}
+	if early := d.early.Load(); early != nil {
+		(*early).ServeHTTP(w, r)
+		return
+	}
+	d.booting(w, r)
+}
+
+// booting is the answer of a lab that cannot give another yet.
+func (d *daemon) booting(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_ = json.NewEncoder(w).Encode(map[string]string{

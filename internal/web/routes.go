@@ -2,6 +2,7 @@ package web
 
 import (
 	_ "embed"
+	"maps"
 	"net/http"
 )
 
@@ -12,7 +13,7 @@ var openapi []byte
 
 // routes is the API.
 func (s *server) routes() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
+	routes := map[string]http.HandlerFunc{
 		"GET /api/v1/openapi.yaml":        s.getOpenAPI,
 		"GET /api/v1/status":              s.getStatus,
 		"GET /api/v1/snapshot":            s.getSnapshot,
@@ -25,15 +26,36 @@ func (s *server) routes() map[string]http.HandlerFunc {
 		"GET /api/v1/events":              s.hub.serve,
 		"POST /api/v1/hit":                s.postHit,
 		"POST /api/v1/nodes/{name}/power": owner(s.postPower),
-		"GET /api/v1/faults":              s.getFaults,
-		"GET /api/v1/faults/{name}":       s.getFault,
-		"GET /api/v1/attacks":             s.getAttacks,
-		"GET /api/v1/attacks/{id}":        s.getAttack,
-		"POST /api/v1/attacks":            owner(s.postAttacks),
-		"POST /api/v1/attacks/{id}/heal":  owner(s.postHeal),
-		"POST /api/v1/heal":               owner(s.postHealAll),
 		"GET /api/v1/kubeconfig":          owner(s.getKubeconfig),
 	}
+	maps.Copy(routes, s.faultRoutes())
+	return routes
+}
+
+// faultRoutes is the part of the API that needs nothing but a fault engine.
+func (s *server) faultRoutes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /api/v1/faults":             s.getFaults,
+		"GET /api/v1/faults/{name}":      s.getFault,
+		"GET /api/v1/attacks":            s.getAttacks,
+		"GET /api/v1/attacks/{id}":       s.getAttack,
+		"POST /api/v1/attacks":           owner(s.postAttacks),
+		"POST /api/v1/attacks/{id}/heal": owner(s.postHeal),
+		"POST /api/v1/heal":              owner(s.postHealAll),
+	}
+}
+
+// FaultsHandler serves only what concerns faults. It is for the time before the
+// cluster answers, which it may not do until somebody heals. Other paths are
+// left to next.
+func FaultsHandler(f Faults, next http.Handler) http.Handler {
+	s := &server{Deps: Deps{Faults: f}}
+	mux := http.NewServeMux()
+	for pattern, handle := range s.faultRoutes() {
+		mux.HandleFunc(pattern, handle)
+	}
+	mux.Handle("/", next)
+	return guard(nil, mux)
 }
 
 func (s *server) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
