@@ -174,7 +174,7 @@ func (c *catalogue) cutBetween(in fault.Input, what string, a, b []*topology.Mac
 	}
 	direction := in.Values.Text("direction")
 	x := cut{
-		name: tableName(in), a: a, b: b, topology: c.Local.Topology, port: port,
+		name: tableName(in), a: a, b: b, topology: c.Local.Topology, port: port, on: c.Local.Powered,
 		aToB: direction != "from", bToA: direction != "to", reject: in.Values.Text("action") == "reject",
 	}
 	return fault.Together(c.NewDrop(what, x.filters(), x.probes(), x.reject)), nil

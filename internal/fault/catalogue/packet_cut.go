@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"net/netip"
+	"slices"
 
 	"zdl/internal/cluster/local/fabric"
 	"zdl/internal/fault/step"
@@ -17,6 +18,8 @@ type cut struct {
 	bToA     bool
 	reject   bool
 	port     uint16 // TCP port of either end; 0: every packet
+	// on tells whether a machine has a port at its switch; nil: all have.
+	on func(machine string) bool
 	topology *topology.Topology
 }
 
@@ -85,7 +88,9 @@ func (c *cut) refusals(segment string) packetfilter.Table {
 		return table
 	}
 	add := func(from, to []*topology.Machine) {
-		ports, _ := switchPorts(from, segment)
+		// Before Linux 6.16 a chain cannot wait for an interface that is not there.
+		there := slices.DeleteFunc(slices.Clone(from), func(m *topology.Machine) bool { return c.on != nil && !c.on(m.Name) })
+		ports, _ := switchPorts(there, segment)
 		for _, port := range ports {
 			table.Chains = append(table.Chains, packetfilter.Chain{
 				Name: port, Hook: packetfilter.Ingress, Device: port,
