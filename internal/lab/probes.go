@@ -30,8 +30,8 @@ import (
 
 // own is the lane that runs as long as the lab serves: new connections, HTTP/1.1,
 // reads, 100 a second. More would cost CPU that nobody asked for; see probes.
-func own(dial dialer) probe.Config {
-	return probe.Config{URL: usersURL, Dial: dial}
+func own(dial dialer, outside *fabric.Sockets) probe.Config {
+	return probe.Config{URL: usersURL, Dial: dial, Socket: outside.Socket}
 }
 
 var usersURL = fmt.Sprintf("http://%s/", topology.UserVIP)
@@ -61,10 +61,11 @@ func (p *probes) Probe(ctx context.Context, r probe.Request, each func(probe.Rep
 	if err := r.Defaults(); err != nil {
 		return err
 	}
-	from, dial, err := p.from(r)
+	from, at, err := p.from(r)
 	if err != nil {
 		return err
 	}
+	defer at.Close()
 	ctx, cancel := context.WithTimeout(ctx, r.For)
 	defer cancel()
 	var m measurement
@@ -72,13 +73,13 @@ func (p *probes) Probe(ctx context.Context, r probe.Request, each func(probe.Rep
 	notes := []string{}
 	switch r.Subject {
 	case probe.SubjectService:
-		m, err = p.service(r, dial)
+		m, err = p.service(r, at)
 	case probe.SubjectDNS:
-		m, err = p.dns(r, dial)
+		m, err = p.dns(r, at.dial)
 	case probe.SubjectPath:
-		m, err = p.path(ctx, r, dial)
+		m, err = p.path(ctx, r, at)
 	case probe.SubjectAPI:
-		m, release, err = p.api(ctx, r, dial)
+		m, release, err = p.api(ctx, r, at.dial)
 	}
 	tidy := sync.OnceFunc(func() {
 		if release != nil {
@@ -118,7 +119,7 @@ func (p *probes) Probe(ctx context.Context, r probe.Request, each func(probe.Rep
 }
 
 // from finds out where to ask from.
-func (p *probes) from(r probe.Request) (string, dialer, error) {
+func (p *probes) from(r probe.Request) (string, *place, error) {
 	name := r.From
 	topo := p.cluster.Topology
 	if name == "" {
@@ -131,9 +132,12 @@ func (p *probes) from(r probe.Request) (string, dialer, error) {
 	}
 	if pod, ok := strings.CutPrefix(name, "pod:"); ok {
 		path, err := p.podNetwork(pod)
-		return name, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if err != nil {
+			return "", nil, err
+		}
+		return name, placeAt(path, func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return fabric.DialIn(ctx, path, network, addr)
-		}, err
+		}), nil
 	}
 	if topo.Machine(name) == nil {
 		machine := p.anyNode(name)
@@ -145,10 +149,18 @@ func (p *probes) from(r probe.Request) (string, dialer, error) {
 	if !p.cluster.Powered(name) {
 		return "", nil, fmt.Errorf("the machine %s is switched off", name)
 	}
-	return name, func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return name, placeAt(p.cluster.NetNS(name), func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return p.cluster.Dial(ctx, name, network, addr)
-	}, nil
+	}), nil
 }
+
+// place is where requests come from.
+type place struct {
+	*fabric.Sockets
+	dial dialer
+}
+
+func placeAt(path string, dial dialer) *place { return &place{fabric.NewSockets(path), dial} }
 
 // anyNode is a node with power, a worker if there is one, of a zone ("": any).
 func (p *probes) anyNode(zone string) string {
@@ -172,14 +184,14 @@ func (p *probes) podNetwork(name string) (string, error) {
 	return "", fmt.Errorf("there is no pod %q; name it as pod:NAMESPACE/NAME", name)
 }
 
-func (p *probes) service(r probe.Request, dial dialer) (measurement, error) {
+func (p *probes) service(r probe.Request, at *place) (measurement, error) {
 	lanes, err := probe.ParseLanes(r.Lanes)
 	if err != nil {
 		return nil, err
 	}
 	var configs []probe.Config
 	for _, l := range lanes {
-		configs = append(configs, probe.Config{URL: usersURL, Rate: r.Rate, Timeout: r.Timeout, Dial: dial,
+		configs = append(configs, probe.Config{URL: usersURL, Rate: r.Rate, Timeout: r.Timeout, Dial: at.dial, Socket: at.Socket,
 			Reuse: l.Reuse, HTTP2: l.HTTP2, Write: l.Write})
 	}
 	return probe.NewGroup(configs...)
@@ -266,16 +278,21 @@ const (
 	layerBalancer
 )
 
+// askOn is for how long a part is still asked when it is in no list any more: only
+// then do its requests begin to fail.
+const askOn = 3 * time.Second
+
 // path asks the service, and beside it every replica, every ingress and every
 // load balancer.
-func (p *probes) path(ctx context.Context, r probe.Request, dial dialer) (measurement, error) {
-	c := probe.Config{URL: usersURL, Rate: r.Rate, Timeout: r.Timeout, Dial: dial}
+func (p *probes) path(ctx context.Context, r probe.Request, at *place) (measurement, error) {
+	c := probe.Config{URL: usersURL, Rate: r.Rate, Timeout: r.Timeout, Dial: at.dial, Socket: at.Socket}
 	path, err := probe.NewPath(c)
 	if err != nil {
 		return nil, err
 	}
+	seen := map[string]time.Time{}
 	look := func() error {
-		present := map[string]bool{}
+		now := time.Now()
 		for _, part := range p.parts() {
 			if part.ready {
 				c.URL = part.url
@@ -283,9 +300,9 @@ func (p *probes) path(ctx context.Context, r probe.Request, dial dialer) (measur
 					return err
 				}
 			}
-			present[part.Layer+" "+part.Name] = true
+			seen[part.Layer+" "+part.Name] = now
 		}
-		path.Leave(func(layer, name string) bool { return present[layer+" "+name] })
+		path.Leave(func(layer, name string) bool { return now.Sub(seen[layer+" "+name]) < askOn })
 		return nil
 	}
 	if err := look(); err != nil {

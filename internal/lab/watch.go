@@ -13,6 +13,7 @@ import (
 	"zdl/internal/arena"
 	"zdl/internal/cluster/kube"
 	"zdl/internal/cluster/local/cloud"
+	"zdl/internal/cluster/local/fabric"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 	"zdl/internal/web"
@@ -47,7 +48,8 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	prober, err := probe.New(own(fromOutside))
+	outside := fabric.NewSockets(d.cluster.NetNS("outside"))
+	prober, err := probe.New(own(fromOutside, outside))
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	d.work.Go(func() { view.Run(ctx) })
 	d.work.Go(func() { observer.Run(ctx) })
 	d.startProbing = func() {
-		d.work.Go(func() { prober.Run(ctx) })
+		d.work.Go(func() { defer outside.Close(); prober.Run(ctx) })
 		d.work.Go(func() { timeline.Follow(ctx, log, view, prober) })
 		d.work.Go(func() { game.Run(ctx) })
 	}

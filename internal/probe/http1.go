@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,12 +17,37 @@ import (
 // dead (net/http, Request.isReplayable), and that would hide what users see.
 type http1 struct {
 	*request
-	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	connector
 	head  []byte // request line and header, the same for every request
 	reuse bool
 
 	mu   sync.Mutex
 	idle []*link
+}
+
+// connector opens connections to the address of a request.
+type connector struct {
+	byDial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	socket  func() (int, error) // nil: not to be used
+	to      netip.AddrPort
+	address string
+}
+
+func newConnector(c *Config, q *request) connector {
+	out := connector{byDial: c.Dial, address: q.address}
+	if to, ok := literal(q.address); ok && c.Socket != nil {
+		out.socket, out.to = c.Socket, to
+	}
+	return out
+}
+
+func (c *connector) dial(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	if c.socket != nil {
+		return bySocket(c.socket, c.to, deadline)
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return c.byDial(ctx, "tcp", c.address)
 }
 
 // link is a connection with its read buffer.
@@ -48,7 +74,7 @@ func newHTTP1(c *Config, q *request) *http1 {
 	if c.Reuse {
 		connection = "keep-alive"
 	}
-	e := &http1{request: q, dial: c.Dial, reuse: c.Reuse}
+	e := &http1{request: q, connector: newConnector(c, q), reuse: c.Reuse}
 	e.head = fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: zdl-probe\r\nAccept: */*\r\nConnection: %s\r\n",
 		q.method, q.path, q.authority, connection)
 	for _, f := range q.fields {
@@ -60,7 +86,7 @@ func newHTTP1(c *Config, q *request) *http1 {
 
 // Ask implements Subject.
 func (e *http1) Ask(ctx context.Context, deadline time.Time) (r Result) {
-	l, err := e.connect(ctx, deadline, &r)
+	l, err := e.link(ctx, deadline, &r)
 	if err != nil {
 		return Result{Class: DialClass(err), Err: err}
 	}
@@ -112,13 +138,11 @@ func (e *http1) exchange(l *link, deadline time.Time, r *Result) (keep bool) {
 	return e.reuse && !resp.Close
 }
 
-func (e *http1) connect(ctx context.Context, deadline time.Time, r *Result) (*link, error) {
+func (e *http1) link(ctx context.Context, deadline time.Time, r *Result) (*link, error) {
 	if l := e.take(); l != nil {
 		return l, nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	c, err := e.dial(ctx, "tcp", e.address)
+	c, err := e.dial(ctx, deadline)
 	if err != nil {
 		return nil, err
 	}

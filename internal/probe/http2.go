@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 // under way stay where they are, so a connection that hangs fails all of them.
 type http2Lane struct {
 	*request
-	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	connector
 	header []byte // HPACK block of a request; refers to no dynamic table
 	reuse  bool
 
@@ -32,7 +31,7 @@ type http2Lane struct {
 }
 
 func newHTTP2(c *Config, q *request) *http2Lane {
-	e := &http2Lane{request: q, dial: c.Dial, reuse: c.Reuse, open: map[*h2conn]struct{}{}}
+	e := &http2Lane{request: q, connector: newConnector(c, q), reuse: c.Reuse, open: map[*h2conn]struct{}{}}
 	fields := append([][2]string{{":method", q.method}, {":scheme", "http"}, {":authority", q.authority}, {":path", q.path},
 		{"user-agent", "zdl-probe"}, {"accept", "*/*"}}, q.fields...)
 	for _, f := range fields {
@@ -97,9 +96,7 @@ func (e *http2Lane) Ask(ctx context.Context, deadline time.Time) (r Result) {
 
 // once makes one request on a connection of its own.
 func (e *http2Lane) once(ctx context.Context, deadline time.Time) (r Result) {
-	dialCtx, cancel := context.WithDeadline(ctx, deadline)
-	conn, err := e.dial(dialCtx, "tcp", e.address)
-	cancel()
+	conn, err := e.dial(ctx, deadline)
 	if err != nil {
 		return Result{Class: DialClass(err), Err: err}
 	}
@@ -142,9 +139,7 @@ func (e *http2Lane) connection(ctx context.Context, deadline time.Time, r *Resul
 	if c != nil && c.usable() && alive(c.conn, false) {
 		return c, nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	conn, err := e.dial(ctx, "tcp", e.address)
+	conn, err := e.dial(ctx, deadline)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	Write bool
 	// Dial connects from where the users are; default is this machine.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Socket makes a TCP socket (IPv4, not blocking, close-on-exec) where the users
+	// are. It is preferred to Dial where the address is a number: it costs half.
+	Socket func() (fd int, err error)
 	// Expect tells whether an answer to a read is the right one; default: status
 	// 200. Of the body it sees at most the first 64 KiB. Called concurrently.
 	Expect func(status int, header http.Header, body []byte) bool
@@ -63,6 +66,9 @@ func (c *Config) defaults() error {
 	}
 	if c.Lane == "" {
 		c.Lane = Lane{Reuse: c.Reuse, HTTP2: c.HTTP2, Write: c.Write}.String()
+	}
+	if c.Dial == nil && c.Socket == nil {
+		c.Socket = plainSocket
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
@@ -159,49 +165,95 @@ func New(c Config) (*Prober, error) {
 
 // Run probes until ctx ends and the requests under way are over.
 func (p *Prober) Run(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer p.subject.Close()
-	defer wg.Wait()
-	defer p.nextDue.Store(0)
 	// A context of its own, so that a request that is cut short always finds it
 	// done; a deadline would reach the request's dial first.
 	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	interval := time.Duration(float64(time.Second) / p.c.Rate)
 	start := p.phase
 	if start < 0 {
 		start = time.Since(p.epoch)
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for seq := int64(0); ; seq++ {
-		due := start + time.Duration(seq)*interval
-		p.nextDue.Store(int64(due))
-		if wait := due - time.Since(p.epoch); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-		} else if ctx.Err() != nil {
+	r := &schedule{p: p, asking: asking, start: start, interval: time.Duration(float64(time.Second) / p.c.Rate)}
+	r.mu.Lock()
+	r.under.Add(1)
+	r.timer = time.AfterFunc(start-time.Since(p.epoch), r.slot)
+	r.mu.Unlock()
+	<-ctx.Done()
+	r.mu.Lock()
+	r.over = true
+	if r.timer.Stop() {
+		r.under.Done()
+	}
+	r.mu.Unlock()
+	r.under.Wait()
+	p.nextDue.Store(0)
+	p.subject.Close()
+}
+
+// schedule is the slots of a prober at work. The goroutine in which the timer of a slot fires
+// sets the timer of the next one and then makes its own request: a scheduler
+// that hands out slots would cost a wake-up more for each.
+type schedule struct {
+	p        *Prober
+	asking   context.Context
+	start    time.Duration
+	interval time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	seq   int64 // of the slot that the timer is set for
+	over  bool
+	under sync.WaitGroup // the timer, and requests
+}
+
+// slot is called when a slot is due.
+func (r *schedule) slot() {
+	defer r.under.Done()
+	p := r.p
+	for {
+		r.mu.Lock()
+		if r.over {
+			r.mu.Unlock()
 			return
 		}
+		seq := r.seq
+		r.seq++
+		due := r.start + time.Duration(seq)*r.interval
+		next := due + r.interval
 		now := time.Since(p.epoch)
-		s := Slot{Seq: seq, Due: ms(due), Start: ms(now), Late: now-due > LateAfter}
-		switch {
-		case now-due > catchUp:
-			p.stalls.add(ms(due), ms(now))
-			s.Class, s.End, s.Error = Missed, s.Start, fmt.Sprintf("the prober itself was %v behind", (now-due).Round(time.Millisecond))
-			p.record(s)
-		case p.underWay.Load() >= maxUnderWay:
-			s.Class, s.End, s.Error = Missed, s.Start, "too many requests wait for an answer"
-			p.record(s)
-		default:
-			p.underWay.Add(1)
-			wg.Go(func() { p.ask(asking, s) })
+		p.nextDue.Store(int64(next))
+		missed := p.miss(seq, due, now)
+		if missed == nil || next > now {
+			r.under.Add(1)
+			r.timer.Reset(next - now)
 		}
+		r.mu.Unlock()
+		switch {
+		case missed == nil:
+			p.underWay.Add(1)
+			p.ask(r.asking, Slot{Seq: seq, Due: ms(due), Start: ms(now), Late: now-due > LateAfter})
+			return
+		case next > now:
+			p.record(*missed)
+			return
+		}
+		p.record(*missed) // and the next one is due already
 	}
+}
+
+// miss tells whether a slot is missed, and as what it is recorded.
+func (p *Prober) miss(seq int64, due, now time.Duration) *Slot {
+	s := &Slot{Seq: seq, Due: ms(due), Start: ms(now), End: ms(now), Class: Missed, Late: now-due > LateAfter}
+	switch {
+	case now-due > catchUp:
+		p.stalls.add(ms(due), ms(now))
+		s.Error = fmt.Sprintf("the prober itself was %v behind", (now - due).Round(time.Millisecond))
+	case p.underWay.Load() >= maxUnderWay:
+		s.Error = "too many requests wait for an answer"
+	default:
+		return nil
+	}
+	return s
 }
 
 func (p *Prober) ask(ctx context.Context, s Slot) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -93,8 +94,12 @@ func TestClassesOfAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := start(t, Config{URL: c.url, Dial: c.dial, Timeout: 100 * time.Millisecond})
-			until(t, "a request is over", func() bool { return p.Summary().Sent > 0 })
-			slots, _ := p.Recent(0, 0)
+			var slots []Slot
+			until(t, "a request is over", func() bool {
+				slots, _ = p.Recent(0, 0)
+				slots = slices.DeleteFunc(slots, func(s Slot) bool { return s.Class == Missed && c.class != Missed }) // a busy machine
+				return len(slots) > 0
+			})
 			if s := slots[0]; s.Class != c.class || s.Status != c.status {
 				t.Errorf("class %s status %d (%s), want %s %d", s.Class, s.Status, s.Error, c.class, c.status)
 			}
