@@ -12,8 +12,9 @@ import (
 )
 
 // Delete deletes an object of Kubernetes and makes it anew from its recorded
-// manifest to undo, unless somebody else has done so. Objects that it owns stay.
-// The new object has another UID; only for kinds where nothing refers to that.
+// manifest to undo, unless somebody else has done so. The new object has another
+// UID, and what the old one owned goes with it: only for kinds where that
+// matters to nobody.
 type Delete struct {
 	w *World
 	Ref
@@ -53,7 +54,7 @@ func (d *Delete) Touches() []string {
 
 // Inject deletes the object.
 func (d *Delete) Inject(ctx context.Context) error {
-	return d.w.drop(ctx, d.Ref, d.UID, metav1.DeletePropagationOrphan)
+	return d.w.drop(ctx, d.Ref, d.UID, metav1.DeletePropagationBackground)
 }
 
 // Verify looks for an object of that name.

@@ -161,6 +161,7 @@ func (p *Patch) needed(o *unstructured.Unstructured, undo bool) ([]operation, er
 		switch now := lookup(o.Object, f.Path); {
 		case same(now, to):
 		case same(now, from):
+			ops = append(ops, f.parents(o, to)...)
 			ops = append(ops, f.replace(from, to)...)
 		case !undo:
 			return nil, fmt.Errorf("somebody else has changed %s to %s meanwhile", f, f.show(now))

@@ -20,6 +20,8 @@ type Field struct {
 	// Member: Path is a list, and Old or New is one of its members, which is
 	// taken out or put in while the others may change as they like.
 	Member bool `json:"member,omitempty"`
+	// At is where in the list it was.
+	At int `json:"at,omitempty"`
 	// Secret values are shown by their hash only.
 	Secret bool `json:"secret,omitempty"`
 }
@@ -107,6 +109,8 @@ func (f *Field) read(o *unstructured.Unstructured) {
 			f.Old = f.New // is there already
 		} else if f.New == nil && at < 0 {
 			f.Old = nil // was not there
+		} else {
+			f.At = max(at, 0)
 		}
 		return
 	}
@@ -145,6 +149,18 @@ func (f *Field) replace(from, to json.RawMessage) []operation {
 	return []operation{test, {"replace", f.Path, to}}
 }
 
+// parents makes the objects around a field that is to be added, where they are
+// missing: the API server drops a map with the last of its keys.
+func (f *Field) parents(o *unstructured.Unstructured, to json.RawMessage) []operation {
+	var ops []operation
+	for i, c := range f.Path {
+		if path := f.Path[:i]; c == '/' && i > 0 && to != nil && lookup(o.Object, path) == nil {
+			ops = append(ops, operation{"add", path, json.RawMessage("{}")})
+		}
+	}
+	return ops
+}
+
 func (f *Field) memberOps(o *unstructured.Unstructured, from, to json.RawMessage) []operation {
 	if to != nil {
 		switch {
@@ -152,6 +168,9 @@ func (f *Field) memberOps(o *unstructured.Unstructured, from, to json.RawMessage
 			return nil
 		case lookup(o.Object, f.Path) == nil:
 			return []operation{{"test", f.Path, null}, {"add", f.Path, encode([]json.RawMessage{to})}}
+		}
+		if list, _ := listAt(o.Object, f.Path); f.New == nil && f.At < len(list) {
+			return []operation{{"add", f.Path + "/" + strconv.Itoa(f.At), to}}
 		}
 		return []operation{{"add", f.Path + "/-", to}}
 	}
