@@ -62,6 +62,7 @@ type live struct {
 	asked time.Time     // when the undo was first asked for
 
 	id    string // never changes
+	left  bool   // by another daemon; never changes
 	shown Attack // what others see
 	retry time.Time
 	until time.Time               // as Attack.Until, on the monotonic clock
@@ -110,7 +111,7 @@ func New(c Config) (*Engine, error) {
 				c.Log.Error("a fault cannot be undone by this zdl", "attack", a.ID, "error", err)
 			}
 		}
-		e.attacks = append(e.attacks, &live{id: a.ID, a: a, shown: a.public()})
+		e.attacks = append(e.attacks, &live{id: a.ID, left: true, a: a, shown: a.public()})
 	}
 	return e, nil
 }
@@ -121,7 +122,9 @@ func New(c Config) (*Engine, error) {
 func (e *Engine) Run(ctx context.Context) {
 	defer e.close()
 	for _, l := range e.unfinished() {
-		e.work.Go(func() { e.resume(l) })
+		if l.left {
+			e.work.Go(func() { e.resume(l) })
+		}
 	}
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
