@@ -22,9 +22,10 @@ import (
 )
 
 // Parts of the measurement, in the order in which they are made.
-var parts = []string{"up", "idle", "worker", "power", "etcd"}
+var parts = []string{"up", "idle", "worker", "power", "etcd", "faults", "probe"}
 
 func main() {
+	helper()
 	runs := flag.Int("runs", 3, "how often each is repeated")
 	chosen := flag.String("parts", strings.Join(parts, ","), "what to measure")
 	profiles := flag.String("profiles", "small,ha", "profiles to boot for the part up (with down)")
@@ -70,6 +71,10 @@ func run(ctx context.Context, runs int, chosen, profiles []string, markdown stri
 			err = b.power(ctx)
 		case "etcd":
 			err = b.etcd(ctx)
+		case "probe":
+			err = b.probes(ctx)
+		case "faults":
+			err = b.faults(ctx)
 		}
 	}
 	// What was measured is worth something even if the rest failed.
