@@ -19,7 +19,7 @@ LDFLAGS  := -s -w -X main.revision=$(REVISION)
 
 # Packages without client-go and without the kernel: the race detector needs
 # minutes to compile the others for the first time.
-PURE := ./internal/arena ./internal/cluster ./internal/labfile ./internal/probe \
+PURE := ./internal/arena ./internal/cluster ./internal/fault ./internal/fault/attackfile ./internal/labfile ./internal/probe \
         ./internal/timeline ./internal/topology ./internal/web ./workload/web
 
 .DEFAULT_GOAL := help
