@@ -40,11 +40,13 @@ type Observer struct {
 
 	mu       sync.Mutex
 	machines map[string]*sighting
-	holders  map[string]string // virtual IP → machine that took it last
-	term     map[string]string // step of an election → latest term in which it was told
-	verdicts map[string]string // server behind a load balancer → its latest state
-	told     map[string]time.Time
+	holders  map[string]string    // virtual IP → machine that took it last
+	verdicts map[string]string    // server behind a load balancer → its latest state
+	told     map[string]time.Time // what repeats itself → when it was told last
 }
+
+// tellAgain is how long something that repeats itself is not told again.
+const tellAgain = 10 * time.Second
 
 // sighting is a machine that is being observed.
 type sighting struct {
@@ -63,7 +65,7 @@ const look = time.Second
 func (o *Observer) Run(ctx context.Context) {
 	o.mu.Lock()
 	o.kick = make(chan struct{}, 1)
-	o.machines, o.holders, o.term = map[string]*sighting{}, map[string]string{}, map[string]string{}
+	o.machines, o.holders = map[string]*sighting{}, map[string]string{}
 	o.verdicts, o.told = map[string]string{}, map[string]time.Time{}
 	o.round = &observe.Round{Service: o.Namespace + "/" + o.Service, Nodes: o.nodesUp, Tell: o.Tell, Patience: time.Second}
 	o.mu.Unlock()
@@ -397,7 +399,7 @@ func (o *Observer) haproxy(m *topology.Machine, line string, read time.Time) {
 	again := o.verdicts[key] == v.State
 	o.verdicts[key] = v.State
 	// An API server that is slow now and then fails single checks again and again.
-	soon := v.State == "failing" && read.Sub(o.told[key]) < 10*time.Second
+	soon := v.State == "failing" && read.Sub(o.told[key]) < tellAgain
 	if v.State == "failing" && !soon {
 		o.told[key] = read
 	}
@@ -434,15 +436,20 @@ func (o *Observer) haproxy(m *topology.Machine, line string, read time.Time) {
 	o.Tell(c)
 }
 
-// etcd tells each step of an election once, by the first member that tells it.
+// etcd tells each step of an election once, by the first member that does.
 func (o *Observer) etcd(m *topology.Machine, line string) {
 	r, ok := observe.EtcdLine(line)
 	if !ok {
 		return
 	}
+	// Members tell the same, and one that finds no quorum stands again and again
+	// without a new term.
+	key := "etcd " + r.Step + " " + r.Term
 	o.mu.Lock()
-	again := o.term[r.Step] == r.Term
-	o.term[r.Step] = r.Term
+	again := time.Since(o.told[key]) < tellAgain
+	if !again {
+		o.told[key] = time.Now()
+	}
 	o.mu.Unlock()
 	if again {
 		return
