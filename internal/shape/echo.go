@@ -143,6 +143,9 @@ func (p *pinging) receive(wait int64) error {
 		if !ok || n < header+echoHeader {
 			continue
 		}
+		if sum(b[header:n]) != 0xffff { // raw sockets get what is damaged as well
+			continue
+		}
 		m, err := icmp.ParseMessage(1, b[header:n])
 		if err != nil || m.Type != ipv4.ICMPTypeEchoReply {
 			continue
@@ -151,6 +154,22 @@ func (p *pinging) receive(wait int64) error {
 			p.note(e.Seq, now, netip.AddrFrom4(source.Addr))
 		}
 	}
+}
+
+// sum is the one's complement sum of RFC 1071, 0xffff over a message that is
+// intact.
+func sum(b []byte) uint16 {
+	total := uint32(0)
+	for ; len(b) >= 2; b = b[2:] {
+		total += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) == 1 {
+		total += uint32(b[0]) << 8
+	}
+	for total > 0xffff {
+		total = total>>16 + total&0xffff
+	}
+	return uint16(total)
 }
 
 func (p *pinging) note(seq int, now int64, from netip.Addr) {

@@ -65,7 +65,8 @@ func (k *Keeper) Restarts() int {
 }
 
 // End ends the shaping and returns when frames pass as before. The helper takes
-// its devices away after that: Gone tells when.
+// its devices away after that: Gone tells when. After an error it is gone already,
+// and perhaps did not tell netem: Clear must.
 func (k *Keeper) End() error {
 	k.mu.Lock()
 	h, first := k.helper, !k.closing
@@ -85,7 +86,7 @@ func (k *Keeper) End() error {
 	if err != nil { // it does not listen: only its end will do
 		<-k.done
 	}
-	return nil
+	return err
 }
 
 // Gone is closed when nothing of the helper is left.

@@ -269,3 +269,32 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 		t.Errorf("%d of 10 arrive after %v", len(got), quantile(got, .5))
 	}
 }
+
+func TestEchoesTellWhatHappenedToThem(t *testing.T) {
+	w := newWire(t)
+	needRelay(t, w)
+	w.warm(t)
+	const n = 1000
+	ping := Ping{Netns: w.near.path, To: w.far.target(), Count: n, Gap: 200 * time.Microsecond, Size: 500, Wait: time.Second}
+	for name, tt := range map[string]struct {
+		p    Params
+		seen func(e Echoes) int
+		want float64
+	}{
+		"loss":      {Params{Loss: 0.3}, func(e Echoes) int { return e.Sent - e.Received }, 0.3},
+		"duplicate": {Params{Duplicate: 0.3}, func(e Echoes) int { return e.Copies }, 0.3},
+		"corrupt":   {Params{Corrupt: 0.3}, func(e Echoes) int { return e.Sent - e.Received }, 0.3 * (1 - 6.0/542)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := w.shaped(t, Link{Ingress: &tt.p})
+			defer s.Close()
+			e, err := ping.Do()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !within(tt.seen(e), n, tt.want) {
+				t.Errorf("%d of %d echoes, want a share of %.2f", tt.seen(e), n, tt.want)
+			}
+		})
+	}
+}

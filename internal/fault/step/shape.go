@@ -127,11 +127,11 @@ func (s *Shape) Undo(context.Context) error {
 	k := all.keepers[s.key()]
 	delete(all.keepers, s.key())
 	all.mu.Unlock()
-	var errs []error
-	if k != nil {
-		errs = append(errs, k.End())
+	if k != nil && k.End() == nil && k.Restarts() == 0 {
+		return nil
 	}
 	// What a helper that was killed told netem is still in the kernel.
+	var errs []error
 	for i := range s.Links {
 		errs = append(errs, shape.Clear(&s.Links[i]))
 	}
