@@ -178,7 +178,7 @@ func TestEtcdDisksAndData(t *testing.T) {
 			},
 		},
 		{
-			kind: "etcd-nospace",
+			kind: "etcd-nospace", target: "any",
 			effect: func(t *testing.T, lab *harness.Lab, _ fault.Attack) {
 				if r := create(t.Context(), lab); !strings.Contains(r.Stderr, "database space exceeded") {
 					t.Errorf("a write through the API: exit %d, %s%s", r.Code, r.Stdout, r.Stderr)

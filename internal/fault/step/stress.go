@@ -248,8 +248,8 @@ func (s *Stress) verifyMemory() (string, error) {
 	ended := s.w.helperRuns(s.helper())
 	if ended != nil && s.Pod != "" && !s.began.IsZero() {
 		// It lives in the container's PID namespace, so it went with it.
-		return fmt.Sprintf("%v was out of memory (limit %s) and ended %.1f s after the first byte: %v",
-			s.Place, mebibytes(s.Limit), time.Since(s.began).Seconds(), ended), nil
+		return fmt.Sprintf("%v was out of memory (limit %s) and had ended after %.1f s",
+			s.Place, mebibytes(s.Limit), time.Since(s.began).Seconds()), nil
 	}
 	if ended != nil {
 		return "", ended
