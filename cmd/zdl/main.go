@@ -99,6 +99,8 @@ breaks: what do the users see, why, and what would have prevented it?`,
   zdl up                     boot the default lab and say where to look
   zdl watch                  what the users of the service see, live
   zdl attack pod --random    really delete one of its pods
+  zdl faults                 what else can be broken
+  zdl heal --all             undo everything that is broken
   zdl down                   remove everything`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
