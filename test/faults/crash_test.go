@@ -35,7 +35,7 @@ var crashed = []scenario{
 // ZDL_FAULT_KILLS says how often.
 func TestTheDaemonMayBeKilledAtAnyMoment(t *testing.T) {
 	lab := healthy(t)
-	kills := 6
+	kills := 12
 	if n, err := strconv.Atoi(os.Getenv("ZDL_FAULT_KILLS")); err == nil {
 		kills = n
 	}
