@@ -91,7 +91,8 @@ const LateAfter = 5 * time.Millisecond
 // after], where "before" means over when the first failure began, and "after"
 // begun when the last failure was over: requests may overtake each other. A
 // request that timed out or stalled waited through its whole length, so for it
-// the start counts as the moment of failure. Slots that were missed in the
+// the start counts as the moment of failure, plus the longest duration of the
+// latest 32 successes: by then it had got as far as they did. Slots that were missed in the
 // middle are not counted into the lower bound; missed or late slots at the
 // edges widen the upper bound by themselves.
 type Outage struct {

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -28,6 +29,8 @@ type Tracker struct {
 	until   float64     // latest moment at which current surely may still have failed
 	broken  bool        // a slot was missed since the last failure
 	ids     int
+	took    [32]float64 // durations of the latest successes, ms, as a ring
+	served  int         // successes ever
 }
 
 // endedRun is an outage whose run of failures has ended.
@@ -114,12 +117,12 @@ func (t *Tracker) failed(s Slot) []Event {
 			t.current.Kind = KindDegraded
 		}
 		t.begin(s)
-		t.from, t.until, t.broken = failedSince(s), 0, false
+		t.from, t.until, t.broken = t.failedSince(s), 0, false
 		t.current.sure = t.from
 	}
 	o := t.current
 	if t.broken {
-		t.from, t.broken = max(t.from, failedSince(s)), false
+		t.from, t.broken = max(t.from, t.failedSince(s)), false
 	}
 	if until := failedUntil(s); until > t.from {
 		o.LowerMS += until - t.from
@@ -130,7 +133,7 @@ func (t *Tracker) failed(s Slot) []Event {
 		t.begin(s)
 	}
 	o.Last, o.lastSeq = max(o.Last, s.Start), s.Seq
-	t.until = max(t.until, failedSince(s))
+	t.until = max(t.until, t.failedSince(s))
 	o.Failed++
 	o.ByClass[label(s)]++
 	if s.lane != "" {
@@ -195,6 +198,8 @@ func (t *Tracker) earliest(s Slot, from float64) float64 {
 // those that s makes useless: all but the last that were over before any later
 // slot can have begun.
 func (t *Tracker) remember(s Slot) {
+	t.took[t.served%len(t.took)] = s.End - s.Start
+	t.served++
 	kept, over := t.good[:0], span{from: -1}
 	for _, g := range t.good {
 		switch {
@@ -216,12 +221,14 @@ func (t *Tracker) remember(s Slot) {
 	}
 }
 
-// failedSince is the earliest moment at which the service surely failed s.
-func failedSince(s Slot) float64 {
+// failedSince is the earliest moment at which the service surely failed s. One
+// that waited in vain is taken to have got as far as the service as soon as the
+// latest successes were over, at the latest: nothing else tells when it did.
+func (t *Tracker) failedSince(s Slot) float64 {
 	if s.Class.answered() {
 		return s.End
 	}
-	return s.Start
+	return min(s.Start+slices.Max(t.took[:]), s.End)
 }
 
 // failedUntil is the latest moment at which the service was surely failing when

@@ -56,7 +56,7 @@ func TestOutageBounds(t *testing.T) {
 		{"two: from the end of the first to the start of the last", "..xx..", []want{{8, 32, 2, 0}}},
 		{"a longer one", "..xxxxx..", []want{{38, 62, 5, 0}}},
 		{"slow is degraded, not down", "..xsx..", []want{{0, 22, 1, 0}, {0, 22, 1, 0}}},
-		{"a timed-out request waited from its start", "..ttt..", []want{{20, 42, 3, 0}}},
+		{"a timed-out request got there as soon as others did", "..ttt..", []want{{18, 42, 3, 0}}},
 		{"mixed classes are one outage", "..xrt..", []want{{18, 42, 3, 0}}},
 		{"missed slots before widen the upper bound", ".mmxx.", []want{{8, 52, 2, 0}}},
 		{"missed slots after widen the upper bound", ".xxmm.", []want{{8, 52, 2, 2}}},

@@ -112,7 +112,10 @@ func (t Trial) one(ctx context.Context, lengths []time.Duration, r *rand.Rand) (
 	defer stop()
 	var running sync.WaitGroup
 	running.Go(func() { g.Run(runCtx) })
-	log := &slots{g: g, from: make([]int64, len(t.Lanes))}
+	log := &slots{g: g, from: make([]int64, len(t.Lanes)), next: make([]int64, len(t.Lanes))}
+	for range t.Lanes {
+		log.done = append(log.done, map[int64]bool{})
+	}
 
 	rest := func(d time.Duration) {
 		select {
@@ -132,9 +135,12 @@ func (t Trial) one(ctx context.Context, lengths []time.Duration, r *rand.Rand) (
 			return nil, err
 		}
 		spans = append(spans, span)
-		// Two outages without an answer in between are one to whoever asks.
-		if err := log.served(ctx, float64(span.To.Sub(g.Lanes()[0].Wall(0)).Nanoseconds())/1e6); err != nil {
-			return nil, err
+		// Two outages without an answer in between are one to whoever asks: wait
+		// until all that began before is over, and then for answers once more.
+		for _, after := range []func() time.Time{func() time.Time { return span.To }, time.Now} {
+			if err := log.served(ctx, float64(after().Sub(g.Lanes()[0].Wall(0)).Nanoseconds())/1e6); err != nil {
+				return nil, err
+			}
 		}
 		if mode == Stall {
 			rest(timeout) // else the next outage might end requests of this one
@@ -180,23 +186,34 @@ type slots struct {
 	g    *probe.Group
 	from []int64
 	all  []probe.Slot
-	lane []int // of each
+	lane []int   // of each
+	next []int64 // per lane: all slots before it are over
+	done []map[int64]bool
 }
 
 // served waits until every lane has answers to requests that began after the given
-// moment, and keeps the log meanwhile.
+// moment, and none from before is under way, and keeps the log meanwhile.
 func (l *slots) served(ctx context.Context, after float64) error {
 	seen := make([]int, len(l.from))
+	first := make([]int64, len(l.from)) // success after the moment
+	for i := range first {
+		first[i] = math.MaxInt64
+	}
 	looked := len(l.all)
 	for tries := 0; ; tries++ {
 		l.take()
 		for _, s := range l.all[looked:] {
-			if s.Start > after && !s.Class.Failed() && s.Class != probe.Missed {
-				seen[l.lane[looked]]++
+			if lane := l.lane[looked]; s.Start > after && !s.Class.Failed() && s.Class != probe.Missed {
+				seen[lane]++
+				first[lane] = min(first[lane], s.Seq)
 			}
 			looked++
 		}
-		if slices.Min(seen) >= 2 {
+		whole := true
+		for lane := range first {
+			whole = whole && l.next[lane] > first[lane]
+		}
+		if whole && slices.Min(seen) >= 2 {
 			return nil
 		}
 		if tries > 2000 {
@@ -215,8 +232,13 @@ func (l *slots) take() {
 		var got []probe.Slot
 		got, l.from[i] = p.Recent(l.from[i], 0)
 		l.all = append(l.all, got...)
-		for range got {
+		for _, s := range got {
 			l.lane = append(l.lane, i)
+			l.done[i][s.Seq] = true
+		}
+		for l.done[i][l.next[i]] {
+			delete(l.done[i], l.next[i])
+			l.next[i]++
 		}
 	}
 }
