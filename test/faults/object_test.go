@@ -136,8 +136,8 @@ func stuckRollout(reasons ...string) check {
 }
 
 func podsAreNotReplaced(t *testing.T, lab *harness.Lab, _ fault.Attack) {
-	pod := strings.TrimSpace(lab.Kubectl(t, "-n", "web", "get", "pods", "-o", "jsonpath={.items[0].metadata.name}"))
-	lab.Kubectl(t, "-n", "web", "delete", "pod", pod, "--wait=false")
+	// All of them: a single one might be a pod that is ending already.
+	lab.Kubectl(t, "-n", "web", "delete", "pods", "--all", "--wait=false")
 	eventually(t, "the replicaset may not replace a pod", func(ctx context.Context) error {
 		r := lab.TryKubectl(ctx, nil, "-n", "web", "get", "replicasets", "-o", "jsonpath={.items[*].status.conditions[*].message}")
 		if !strings.Contains(r.Stdout, "exceeded quota") {
