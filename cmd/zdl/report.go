@@ -49,7 +49,8 @@ func (a *app) reportCmd() *cobra.Command {
 func (a *app) reportShowCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show FOLDER", Short: "Show a report as text; report.html beside it is for a browser",
-		Args: args(cobra.ExactArgs(1), "zdl report show reports/NAME"),
+		Example: "  zdl report show reports/pod-deleted-20260102-150405",
+		Args:    args(cobra.ExactArgs(1), "zdl report show reports/NAME"),
 	}
 	cmd.RunE = func(_ *cobra.Command, words []string) error {
 		d, err := report.Read(words[0])
@@ -65,7 +66,8 @@ func (a *app) reportShowCmd() *cobra.Command {
 func (a *app) reportCompareCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "compare A B", Short: "Tell whether a change helped, as far as the runs can show",
-		Args: args(cobra.ExactArgs(2), "zdl report compare reports/A reports/B"),
+		Example: "  zdl report compare reports/before reports/after",
+		Args:    args(cobra.ExactArgs(2), "zdl report compare reports/A reports/B"),
 	}
 	output := outputFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, words []string) error {

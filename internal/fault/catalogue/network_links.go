@@ -55,7 +55,7 @@ func (c *catalogue) machineLinks(t fault.Target, s *shaping) (fault.Step, error)
 		return nil, fault.Refuse(fmt.Sprintf("%s cannot be shaped: the lab itself stands on it.", t.Name), "a target is "+machineHelp)
 	}
 	if !c.Local.Powered(m.Name) {
-		return nil, fault.Refuse(fmt.Sprintf("%s is off, so its links carry nothing.", m.Name), "zdl power on "+m.Name)
+		return nil, fault.Refuse(fmt.Sprintf("%s is off, so its links carry nothing.", m.Name), "zdl node power-on "+m.Name)
 	}
 	var links []shape.Link
 	for _, port := range m.Ports {

@@ -69,7 +69,7 @@ func (c *catalogue) needOn(name string) error {
 	case cluster.PowerOn:
 		return nil
 	default:
-		return fault.Refuse(fmt.Sprintf("%s is %s.", name, state), "zdl status shows the machines; zdl power on "+name)
+		return fault.Refuse(fmt.Sprintf("%s is %s.", name, state), "zdl status shows the machines; zdl node power-on "+name)
 	}
 }
 

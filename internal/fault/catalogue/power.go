@@ -28,7 +28,7 @@ func (c *catalogue) power() []fault.Kind {
 			Needs: needs,
 			Plan: eachTarget(func(_ context.Context, _ fault.Input, t fault.Target) (fault.Step, error) {
 				if c.Local.PowerState(t.Name) == cluster.PowerOff {
-					return nil, fault.Refuse(t.Name+" is off, so it cannot be rebooted.", "zdl power on "+t.Name)
+					return nil, fault.Refuse(t.Name+" is off, so it cannot be rebooted.", "zdl node power-on "+t.Name)
 				}
 				return c.NewReboot(t.Name)
 			}),
@@ -61,7 +61,7 @@ func (c *catalogue) power() []fault.Kind {
 
 func (c *catalogue) powerOff(_ context.Context, _ fault.Input, t fault.Target) (fault.Step, error) {
 	if c.Local.PowerState(t.Name) == cluster.PowerOff {
-		return nil, fault.Refuse(t.Name+" is off already.", "zdl status shows the machines; zdl power on "+t.Name)
+		return nil, fault.Refuse(t.Name+" is off already.", "zdl status shows the machines; zdl node power-on "+t.Name)
 	}
 	return c.NewPower(t.Name), nil
 }
