@@ -110,6 +110,25 @@ func (f Freezer) says(file, want string) (bool, error) {
 	return strings.Contains(content, want), err
 }
 
+// FrozenBelow lists the freezers of the machine and of every group below it that were
+// told to freeze: processes in one do not end, on v1, before it thaws.
+func (g *Group) FrozenBelow() ([]Freezer, error) {
+	dir := g.Path("freezer")
+	if dir == "" {
+		return nil, nil
+	}
+	var out []Freezer
+	err := walk(dir, func(group string) error {
+		f := Freezer{dir: group, version: g.System.Version}
+		asked, err := f.Asked()
+		if asked {
+			out = append(out, f)
+		}
+		return err
+	})
+	return out, err
+}
+
 // Pids lists the processes of a group of the machine, by its path as the machine
 // sees it, and not of those below it.
 func (g *Group) Pids(below string) ([]int, error) {

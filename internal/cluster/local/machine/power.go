@@ -104,8 +104,8 @@ func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk boo
 	if pids, err := group.Everyone(); err == nil {
 		defer holdWatches(pids)()
 	}
-	frozen, _ := group.Frozen()
-	if frozen { // those cannot die; they must not wake up for one more step either
+	frozen, _ := group.FrozenBelow()
+	if len(frozen) > 0 { // those cannot die; they must not wake up for one more step either
 		_ = group.Kill()
 	}
 	_ = group.Hurry() // without it they die all the same, only later
@@ -117,8 +117,8 @@ func kill(ctx context.Context, mark *boot.Mark, group *cgroup.Group, hasDisk boo
 	if err != nil && err != unix.ESRCH {
 		return err
 	}
-	if frozen {
-		if err := group.Thaw(ctx); err != nil {
+	for _, f := range frozen {
+		if err := f.Thaw(ctx); err != nil && f.Exists() {
 			return err
 		}
 	}
@@ -176,8 +176,12 @@ func sweep(ctx context.Context, group *cgroup.Group, image string) error {
 		if err := group.Kill(); err != nil {
 			return err
 		}
-		if frozen, _ := group.Frozen(); frozen {
-			if err := group.Thaw(ctx); err != nil {
+		frozen, err := group.FrozenBelow()
+		if err != nil {
+			return err
+		}
+		for _, f := range frozen {
+			if err := f.Thaw(ctx); err != nil && f.Exists() {
 				return err
 			}
 		}
