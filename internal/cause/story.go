@@ -102,6 +102,9 @@ func (s *story) fault() (found *moment, more int) {
 	last := all[len(all)-1]
 	first := last
 	for _, m := range all {
+		if t, over := ended[m.entry.Fields["attack"]]; over && t < last.at && m.at < last.at {
+			continue // it was undone before the latest began, which is closer
+		}
 		if m.at >= last.at-burst {
 			if more == 0 {
 				first = m

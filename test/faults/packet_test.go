@@ -72,14 +72,15 @@ func TestPartitionsAndLinks(t *testing.T) {
 		{kind: "zone-switch-down", target: zoneA.Zone,
 			effect: answers("worker-1 cp-1 silence", "cp-2 worker-1 silence", "cp-2 worker-3 open")},
 		{kind: "node-link-down", target: "worker-3", effect: answers("cp-1 worker-3 silence", "cp-1 worker-2 open")},
-		{kind: "link-flap", target: "worker-3", params: map[string]string{"down": "300ms", "up": "300ms"}, effect: flaps},
+		{kind: "link-flap", target: "worker-3", params: map[string]string{"down": "500ms", "up": "2s"}, effect: flaps},
 		{kind: "etcd-leader-isolate", effect: leaderMoves},
 		{kind: "backend-healthcheck-blind", target: "ingress", effect: blind},
 		{kind: "apiserver-etcd-delay", target: "cp-1", params: map[string]string{"latency": "80ms"}, effect: slowWrites},
 	})
 }
 
-// flaps sees the link down and up, twice.
+// flaps sees the link down and up, twice. Up is for longer than the second after
+// which a neighbour is asked for again.
 func flaps(t *testing.T, lab *harness.Lab, _ fault.Attack) {
 	to := wiring().Machine("worker-3").Addr().String() + kubelet
 	for _, up := range []bool{false, true, false, true} {

@@ -48,8 +48,10 @@ func longestOutage(t *testing.T, lab *harness.Lab, a fault.Attack) (longest caus
 	t.Helper()
 	_ = harness.Until(t.Context(), "the outage is over", 15*time.Second, func(context.Context) error {
 		longest = cause.Outage{}
+		begun := false // entries begin 2 s before the attack: there may be others' outages
 		for _, e := range entries(t, lab, a) {
-			if o, ok := cause.FromEntry(&e); ok && e.Subject == "service" && o.Upper > longest.Upper {
+			begun = begun || e.Kind == fault.EntryIntent && e.Fields["attack"] == a.ID
+			if o, ok := cause.FromEntry(&e); ok && begun && e.Subject == "service" && o.Upper > longest.Upper {
 				longest = o
 			}
 		}
