@@ -119,9 +119,10 @@ func TestProcessesOfTheControlPlane(t *testing.T) {
 		{kind: "apiserver-freeze", target: "cp-2"},
 		{kind: "scheduler-leader-kill"},
 		{kind: "controller-manager-leader-kill"},
+		// Before the kills: it wants every member's container to run.
+		{kind: "etcd-quorum-loss", effect: noLeader},
 		{kind: "etcd-member-kill"},
 		{kind: "etcd-leader-kill"},
-		{kind: "etcd-quorum-loss", effect: noLeader},
 	})
 }
 

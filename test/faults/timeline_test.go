@@ -46,6 +46,7 @@ func told(t *testing.T, lab *harness.Lab, a fault.Attack, kind string, limit tim
 // ID 0 if none was measured.
 func longestOutage(t *testing.T, lab *harness.Lab, a fault.Attack) (longest cause.Outage) {
 	t.Helper()
+	lab.WaitHealthy(t, time.Minute) // the first outage may be the shortest of several
 	_ = harness.Until(t.Context(), "the outage is over", 15*time.Second, func(context.Context) error {
 		longest = cause.Outage{}
 		begun := false // entries begin 2 s before the attack: there may be others' outages

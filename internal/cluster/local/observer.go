@@ -275,8 +275,17 @@ func (o *Observer) address(m *topology.Machine, s *sighting, a netip.Addr, added
 	}
 	name := o.Cluster.virtual(m, a)
 	before := o.holders[name]
-	if name != "" && added {
+	switch {
+	case name == "":
+	case added:
 		o.holders[name] = m.Name
+	case before == m.Name:
+		// A backup that took it for a moment gives it back to who never lost it.
+		for other, s := range o.machines {
+			if s.addresses[a] {
+				o.holders[name] = other
+			}
+		}
 	}
 	o.mu.Unlock()
 	if name == "" {
