@@ -62,7 +62,7 @@ test-packages: root programs
 test: test-packages check test-unit test-race build test-cluster ## install, build, and run all tests, on a real cluster too
 
 check: ## gofmt and go vet
-	@unformatted="$$(gofmt -l cmd internal test workload upstream)"; \
+	@unformatted="$$(gofmt -l cmd experiments internal test workload upstream)"; \
 		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 

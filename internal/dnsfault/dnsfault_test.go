@@ -119,7 +119,9 @@ func TestStaleAnswersStayWhatTheyWere(t *testing.T) {
 	addr := "198.18.128.1"
 	a := newAnswerer(Config{Mode: Stale, Names: "*", Share: 1, Freeze: []string{"old.web.svc.cluster.local"}, Services: "svc.cluster.local"}, truth(&addr))
 	a.freeze(t.Context())
-	ask := func(name string) string { return told(a.answer(t.Context(), "udp", new(dns.Msg).SetQuestion(name, dns.TypeA))) }
+	ask := func(name string) string {
+		return told(a.answer(t.Context(), "udp", new(dns.Msg).SetQuestion(name, dns.TypeA)))
+	}
 	addr = "198.18.128.2"
 	if got := ask("OLD.web.svc.cluster.local."); got != "198.18.128.1" {
 		t.Errorf("what was there is told as %s", got)

@@ -12,14 +12,14 @@ import (
 
 // cut describes a cut between two sets of machines.
 type cut struct {
-	name     string // of the tables
-	a, b     []*topology.Machine
-	aToB     bool // stop what goes from a to b
-	bToA     bool
-	reject   bool
-	port     uint16 // TCP port of either end; 0: every packet
+	name   string // of the tables
+	a, b   []*topology.Machine
+	aToB   bool // stop what goes from a to b
+	bToA   bool
+	reject bool
+	port   uint16 // TCP port of either end; 0: every packet
 	// on tells whether a machine has a port at its switch; nil: all have.
-	on func(machine string) bool
+	on       func(machine string) bool
 	topology *topology.Topology
 }
 
