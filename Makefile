@@ -19,8 +19,9 @@ LDFLAGS  := -s -w -X main.revision=$(REVISION)
 
 # Packages without client-go and without the kernel: the race detector needs
 # minutes to compile the others for the first time.
-PURE := ./internal/arena ./internal/cluster ./internal/fault ./internal/fault/attackfile ./internal/labfile ./internal/probe \
-        ./internal/timeline ./internal/topology ./internal/web ./workload/web
+PURE := ./internal/arena ./internal/cause ./internal/cluster ./internal/experiment ./internal/fault ./internal/fault/attackfile \
+        ./internal/labfile ./internal/load ./internal/probe ./internal/report ./internal/timeline ./internal/topology \
+        ./internal/web ./workload/web
 
 .DEFAULT_GOAL := help
 .PHONY: help up down root programs packages build test test-packages test-unit test-race \
