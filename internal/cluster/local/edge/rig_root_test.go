@@ -265,10 +265,13 @@ func pause(t *testing.T, d time.Duration) {
 // holder names the one machine of a kind that has an address.
 func (r *rig) holder(kind topology.Kind, addr string) string {
 	r.t.Helper()
-	holders := r.holders(kind, addr)
-	if len(holders) != 1 {
-		r.t.Fatalf("%s is on %v, want one machine", addr, holders)
-	}
+	var holders []string
+	r.until("one machine has "+addr, func() error {
+		if holders = r.holders(kind, addr); len(holders) != 1 {
+			return fmt.Errorf("it is on %v", holders)
+		}
+		return nil
+	})
 	return holders[0]
 }
 
