@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"zdl/internal/timeline"
@@ -72,7 +73,7 @@ func (x *Expectation) judge(o *Observation) Verdict {
 	switch {
 	case x.Outage != nil:
 		lower, upper := o.down()
-		return x.Outage.judge("users are down", lower, upper, len(o.Outages) == 0)
+		return x.Outage.judge("in all, users are down", lower, upper, len(o.Outages) == 0)
 	case x.Longest != nil:
 		lower, upper := o.longest()
 		return x.Longest.judge("the longest outage lasts", lower, upper, len(o.Outages) == 0)
@@ -90,7 +91,7 @@ func (x *Expectation) judge(o *Observation) Verdict {
 func (l *Length) judge(what string, lower, upper time.Duration, none bool) Verdict {
 	v := Verdict{Value: float64(lower.Microseconds()) / 1000, Known: true, Outcome: Fail, Observed: between(lower, upper, none)}
 	if l.AtMost != nil {
-		v.Expected = fmt.Sprintf("%s for at most %v in all", what, *l.AtMost)
+		v.Expected = fmt.Sprintf("%s for at most %v", what, *l.AtMost)
 		switch {
 		case upper <= *l.AtMost:
 			v.Outcome = Pass
@@ -167,7 +168,7 @@ func (s *Seen) judge(o *Observation) Verdict {
 	}
 	what := s.Kind
 	if s.Subject != nil {
-		what += " of " + s.Subject.String()
+		what += " of " + strings.TrimSuffix(strings.TrimPrefix(s.Subject.String(), "^(?:"), ")$") // as it was written
 	}
 	if s.Never {
 		v := Verdict{Expected: fmt.Sprintf("no %s", what), Observed: "there was none", Outcome: Pass, Known: true, Value: float64(n)}
