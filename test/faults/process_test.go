@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"zdl/internal/fault"
 	"zdl/internal/topology"
@@ -67,6 +70,30 @@ func wandered(t *testing.T, lab *harness.Lab, _ fault.Attack) {
 	})
 }
 
+// startsAgain wants the kubelet to have started the pod's container after the
+// attack. component is that of a static pod, "" for the pod that was struck.
+func startsAgain(component string) check {
+	return func(t *testing.T, lab *harness.Lab, a fault.Attack) {
+		namespace, name, _ := strings.Cut(a.Targets[0].Name, "/")
+		if component != "" {
+			namespace, name = "kube-system", component+"-"+a.Targets[0].Node
+		}
+		harness.Eventually(t, "the container of "+name+" was started again", 2*time.Minute, func(ctx context.Context) error {
+			pod, err := lab.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			for _, c := range pod.Status.ContainerStatuses {
+				// Kubernetes tells whole seconds.
+				if c.State.Running == nil || c.State.Running.StartedAt.Time.Before(a.Asked.Truncate(time.Second)) || !c.Ready {
+					return fmt.Errorf("%s: ready %v, %d restarts, %+v", c.Name, c.Ready, c.RestartCount, c.State)
+				}
+			}
+			return nil
+		})
+	}
+}
+
 // noLeader wants an etcd member that still runs to have lost its leader.
 func noLeader(t *testing.T, lab *harness.Lab, _ fault.Attack) {
 	eventually(t, "no etcd member knows a leader", func(ctx context.Context) error {
@@ -84,11 +111,11 @@ func noLeader(t *testing.T, lab *harness.Lab, _ fault.Attack) {
 func TestProcessesOfPods(t *testing.T) {
 	runAll(t, []scenario{
 		{kind: "pod-kill", target: "any"},
-		{kind: "container-kill", target: "any"},
+		{kind: "container-kill", target: "any", effect: startsAgain("")},
 		{kind: "pod-freeze", target: "any"},
 		{kind: "pod-failure", target: "any", recover: 2 * time.Minute},
-		{kind: "coredns-kill"},
-		{kind: "ingress-controller-kill"},
+		{kind: "coredns-kill", effect: startsAgain("")},
+		{kind: "ingress-controller-kill", effect: startsAgain("")},
 	})
 }
 
@@ -115,14 +142,14 @@ func TestProcessesOfTheEdge(t *testing.T) {
 
 func TestProcessesOfTheControlPlane(t *testing.T) {
 	runAll(t, []scenario{
-		{kind: "apiserver-kill"},
+		{kind: "apiserver-kill", effect: startsAgain("kube-apiserver")},
 		{kind: "apiserver-freeze", target: "cp-2"},
-		{kind: "scheduler-leader-kill"},
-		{kind: "controller-manager-leader-kill"},
+		{kind: "scheduler-leader-kill", effect: startsAgain("kube-scheduler")},
+		{kind: "controller-manager-leader-kill", effect: startsAgain("kube-controller-manager")},
 		// Before the kills: it wants every member's container to run.
 		{kind: "etcd-quorum-loss", effect: noLeader},
-		{kind: "etcd-member-kill"},
-		{kind: "etcd-leader-kill"},
+		{kind: "etcd-member-kill", effect: startsAgain("etcd")},
+		{kind: "etcd-leader-kill", effect: startsAgain("etcd")},
 	})
 }
 
