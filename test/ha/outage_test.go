@@ -46,16 +46,26 @@ func TestKillingOnePodIsUnnoticedOrShortAndItIsReplaced(t *testing.T) {
 // by the test.
 func TestKillingAllPodsIsARealOutageThatIsMeasuredAndEnds(t *testing.T) {
 	l := lab(t)
-	before := outages(t, l)
-	users := l.Watch(t)
-	var a attacked
-	l.ZdlJSON(t, &a, "attack", "pod", "--all")
-	if len(a.Pods) != 3 || !a.Waited || len(a.Outages) == 0 {
-		t.Fatalf("zdl attack pod --all says %+v", a)
+	var before []probe.Outage
+	var mine *probe.Outage
+	// A machine that is too busy for the test's own prober measures nothing, and
+	// the prober says so: then once more.
+	for range 3 {
+		l.WaitHealthy(t, time.Minute)
+		before = outages(t, l)
+		users := l.Watch(t)
+		var a attacked
+		l.ZdlJSON(t, &a, "attack", "pod", "--all")
+		if len(a.Pods) != 3 || !a.Waited || len(a.Outages) == 0 {
+			t.Fatalf("zdl attack pod --all says %+v", a)
+		}
+		l.WaitPods(t, "web", "app.kubernetes.io/name=web", 3, 30*time.Second)
+		users.Stop()
+		if mine = users.Longest(); mine == nil || mine.Missed <= mine.Failed/4 {
+			break
+		}
+		t.Logf("the test's prober missed %d slots beside %d failures", mine.Missed, mine.Failed)
 	}
-	l.WaitPods(t, "web", "app.kubernetes.io/name=web", 3, 30*time.Second)
-	users.Stop()
-	mine := users.Longest()
 	if mine == nil || mine.ByClass["503"] == 0 || mine.LowerMS < 100 || mine.Open {
 		t.Fatalf("no real 503 was measured: %+v", mine)
 	}
