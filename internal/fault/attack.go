@@ -89,8 +89,8 @@ type Attack struct {
 	// Resumed counts how often a new daemon has taken the attack over.
 	Resumed int `json:"resumed,omitempty"`
 
-	HostBoot string   `json:"hostBoot,omitempty"` // the boot of the host in which it was made
-	Touches  []string `json:"touches,omitempty"`
+	Epoch   string   `json:"epoch,omitempty"` // the life of the machines in which it was made
+	Touches []string `json:"touches,omitempty"`
 	// Patience bounds how long a verification may be tried, where the plan asks
 	// for more than is usual; nanoseconds.
 	Patience time.Duration `json:"patience,omitempty"`

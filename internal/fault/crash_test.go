@@ -90,7 +90,7 @@ func fileEngine(dir string, pace time.Duration) (*Engine, error) {
 	find := func(_ context.Context, selector string) ([]Target, error) {
 		return []Target{{Type: "file", Name: selector}}, nil
 	}
-	return New(Config{Journal: j, HostBoot: "boot",
+	return New(Config{Journal: j, Epoch: "boot",
 		Kinds: []Kind{
 			{Name: "together", Targets: "file", Find: find, Plan: plan(false)},
 			{Name: "in-order", Targets: "file", Find: find, Plan: plan(true)},

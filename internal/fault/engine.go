@@ -31,10 +31,10 @@ type Config struct {
 	Guard     Guard
 	// Record adds an entry to the timeline; nil: none is kept.
 	Record func(kind, subject, text string, fields map[string]string)
-	// HostBoot identifies this boot of the host. After another one nothing that
+	// Epoch identifies this life of the machines. In another one nothing that
 	// was done to its kernel is left, so attacks are undone and not resumed.
-	HostBoot string
-	Log      *slog.Logger // default: discarded
+	Epoch string
+	Log   *slog.Logger // default: discarded
 }
 
 // Engine injects, verifies and undoes. It may die at any moment: a new one with

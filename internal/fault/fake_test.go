@@ -207,7 +207,7 @@ func (r *rig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.Engine, err = New(Config{Journal: j, Kinds: r.w.kinds(), Mechanics: r.w.mechanics, Guard: DefaultGuard(), HostBoot: r.boot,
+	r.Engine, err = New(Config{Journal: j, Kinds: r.w.kinds(), Mechanics: r.w.mechanics, Guard: DefaultGuard(), Epoch: r.boot,
 		Record: func(kind, subject, _ string, _ map[string]string) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

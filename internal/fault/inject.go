@@ -99,7 +99,7 @@ func (e *Engine) reserveAs(ctx context.Context, n int, r *Request, stop context.
 		ends := e.ends
 		e.mu.Unlock()
 		a := &Attack{ID: "f" + strconv.Itoa(n), Number: n, Kind: r.Kind, By: r.By, For: r.For, Seed: r.Seed, State: Intended,
-			Asked: time.Now().Round(0).UTC(), HostBoot: e.HostBoot}
+			Asked: time.Now().Round(0).UTC(), Epoch: e.Epoch}
 		plan, err := e.prepare(ctx, r, a)
 		if err != nil {
 			return nil, err

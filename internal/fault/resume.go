@@ -20,7 +20,7 @@ func (e *Engine) resume(l *live) {
 	}
 	a.Resumed++
 	_, lasts := a.remaining(time.Now())
-	if a.State == Active && lasts && a.HostBoot == e.HostBoot {
+	if a.State == Active && lasts && a.Epoch == e.Epoch {
 		e.mu.Lock()
 		l.stop = stop
 		if e.closed {

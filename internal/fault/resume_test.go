@@ -19,7 +19,7 @@ func (r *rig) leave(change func(*Attack)) {
 		r.t.Fatal(err)
 	}
 	rec.Before = map[string]string{"value of a": "whole"}
-	a := &Attack{ID: "f7", Number: 7, Kind: "thing-break", Layer: LayerPod, State: Intended, HostBoot: "boot-1", Asked: time.Now(),
+	a := &Attack{ID: "f7", Number: 7, Kind: "thing-break", Layer: LayerPod, State: Intended, Epoch: "boot-1", Asked: time.Now(),
 		Targets: []Target{{Type: "thing", Name: "a"}}, Touches: []string{"value/a"}, Stages: []stage{{Steps: []*record{rec}}}}
 	change(a)
 	j, err := OpenJournal(r.dir)

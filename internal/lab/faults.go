@@ -2,11 +2,13 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"zdl/internal/cluster"
-	machine "zdl/internal/cluster/local/machine/boot"
 	"zdl/internal/fault"
 	"zdl/internal/fault/catalogue"
 	"zdl/internal/fault/step"
@@ -26,7 +28,7 @@ func (d *daemon) startFaults(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	host, err := machine.HostBoot()
+	epoch, err := readEpoch(d.dirs.run(d.name))
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func (d *daemon) startFaults(ctx context.Context) error {
 		},
 	}
 	d.faults, err = fault.New(fault.Config{
-		Journal: journal, Kinds: catalogue.Kinds(world), Mechanics: world.Mechanics, Guard: fault.DefaultGuard(), HostBoot: host, Log: d.log,
+		Journal: journal, Kinds: catalogue.Kinds(world), Mechanics: world.Mechanics, Guard: fault.DefaultGuard(), Epoch: epoch, Log: d.log,
 		Record: func(kind, subject, text string, fields map[string]string) {
 			d.story.Add(kind, subject, text, fields)
 			if view := d.view.Load(); view != nil {
@@ -56,4 +58,21 @@ func (d *daemon) startFaults(ctx context.Context) error {
 	d.early.Store(&early)
 	d.work.Go(func() { d.faults.Run(ctx) })
 	return nil
+}
+
+// readEpoch identifies the life of the lab's machines. It lies in the run
+// directory, so a reboot of the host and zdl down --keep-data begin another one:
+// what faults had done to the kernel is gone then, and they are not resumed.
+func readEpoch(runDir string) (string, error) {
+	path := filepath.Join(runDir, "epoch")
+	if data, err := os.ReadFile(path); err == nil && len(data) > 0 {
+		return string(data), nil
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	epoch := rand.Text()
+	if err := os.WriteFile(path+".new", []byte(epoch), 0o600); err != nil {
+		return "", err
+	}
+	return epoch, os.Rename(path+".new", path)
 }

@@ -130,7 +130,7 @@ func (b *bench) daemon() *fault.Engine {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	e, err := fault.New(fault.Config{Journal: journal, Kinds: Kinds(b.world), Mechanics: b.world.Mechanics, HostBoot: "this"})
+	e, err := fault.New(fault.Config{Journal: journal, Kinds: Kinds(b.world), Mechanics: b.world.Mechanics, Epoch: "this"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
