@@ -135,47 +135,6 @@ func (a *Arena) Hit(ctx context.Context, visitor, pod string) (HitResult, error)
 	return r, a.carryOut(ctx, k, a.game.rules.Grace)
 }
 
-// Kill deletes a pod of the target without a fight, by name or UID; "any" takes
-// the one that is ready for longest. A negative grace leaves the pod its own.
-func (a *Arena) Kill(ctx context.Context, who, pod string, grace time.Duration) (Kill, error) {
-	a.sync()
-	a.mu.Lock()
-	uid, p := a.game.find(pod)
-	if pod == "any" {
-		uid, p = a.game.oldest()
-	}
-	switch {
-	case p == nil:
-		a.mu.Unlock()
-		return Kill{}, ErrNoTarget
-	case p.dying || p.leaving:
-		a.mu.Unlock()
-		return Kill{}, ErrDying
-	}
-	k := a.game.kill(a.now(), visitorName(who), uid, p)
-	a.mu.Unlock()
-	err := a.carryOut(ctx, k, grace)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return *k, err
-}
-
-// oldest is the ready pod that exists for longest, by name when created in the
-// same second.
-func (g *game) oldest() (string, *pod) {
-	var uid string
-	var best *pod
-	for u, p := range g.pods {
-		if p.dying || p.leaving || !p.ready {
-			continue
-		}
-		if best == nil || p.created.Before(best.created) || p.created.Equal(best.created) && p.name < best.name {
-			uid, best = u, p
-		}
-	}
-	return uid, best
-}
-
 // carryOut deletes the pod for real. The visitor who leaves does not save it.
 func (a *Arena) carryOut(ctx context.Context, k *Kill, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)

@@ -114,7 +114,7 @@ type Within struct {
 // Seen wants an entry of the timeline within a time from the first injection; or
 // with Never, that there is none.
 type Seen struct {
-	Event  `yaml:",inline"`
+	Event
 	Within time.Duration `json:"within,omitempty"`
 	Never  bool          `json:"never,omitempty"`
 	Count  int           `json:"count,omitempty"` // at least so many; default 1

@@ -1,10 +1,7 @@
 package experiment
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,13 +11,11 @@ import (
 
 	"zdl/internal/fault"
 	"zdl/internal/load"
+	"zdl/internal/yamlfile"
 )
 
-// APIVersion and Kind of an experiment's file.
-const (
-	APIVersion = "zdl/v1"
-	Kind       = "Experiment"
-)
+// Kind of an experiment's file.
+const Kind = "Experiment"
 
 type file struct {
 	APIVersion  string          `yaml:"apiVersion"`
@@ -30,22 +25,22 @@ type file struct {
 	Why         string          `yaml:"why"`
 	Covers      []string        `yaml:"covers"`
 	Steady      []conditionText `yaml:"steady"`
-	Before      span            `yaml:"before"`
-	After       span            `yaml:"after"`
+	Before      yamlfile.Span   `yaml:"before"`
+	After       yamlfile.Span   `yaml:"after"`
 	Method      []actionText    `yaml:"method"`
 	Load        yaml.Node       `yaml:"load"`
 	Expect      []expectText    `yaml:"expect"`
-	AbortOutage span            `yaml:"abortOutage"`
-	Recover     span            `yaml:"recover"`
+	AbortOutage yamlfile.Span   `yaml:"abortOutage"`
+	Recover     yamlfile.Span   `yaml:"recover"`
 	Repeat      int             `yaml:"repeat"`
 	Seed        uint64          `yaml:"seed"`
 }
 
 type actionText struct {
 	Name    string         `yaml:"name"`
-	After   span           `yaml:"after"`
+	After   yamlfile.Span  `yaml:"after"`
 	When    *conditionText `yaml:"when"`
-	Within  span           `yaml:"within"`
+	Within  yamlfile.Span  `yaml:"within"`
 	Attack  *attackText    `yaml:"attack"`
 	Heal    string         `yaml:"heal"`
 	Kubectl string         `yaml:"kubectl"`
@@ -56,30 +51,30 @@ type attackText struct {
 	Kind     string            `yaml:"kind"`
 	Target   string            `yaml:"target"`
 	Params   map[string]string `yaml:"params"`
-	For      span              `yaml:"for"`
+	For      yamlfile.Span     `yaml:"for"`
 	Mode     fault.Mode        `yaml:"mode"`
 	Value    int               `yaml:"value"`
 	Force    bool              `yaml:"force"`
 	Parts    []attackText      `yaml:"parts"`
 	Sequence bool              `yaml:"sequence"`
-	Pause    span              `yaml:"pause"`
+	Pause    yamlfile.Span     `yaml:"pause"`
 }
 
 type conditionText struct {
-	NodesReady  count      `yaml:"nodesReady"`
-	PodsReady   count      `yaml:"podsReady"`
-	ServiceUp   span       `yaml:"serviceUp"`
-	SystemReady bool       `yaml:"systemReady"`
-	Event       *eventText `yaml:"event"`
+	NodesReady  count         `yaml:"nodesReady"`
+	PodsReady   count         `yaml:"podsReady"`
+	ServiceUp   yamlfile.Span `yaml:"serviceUp"`
+	SystemReady bool          `yaml:"systemReady"`
+	Event       *eventText    `yaml:"event"`
 }
 
 type eventText struct {
-	Kind    string  `yaml:"kind"`
-	Subject pattern `yaml:"subject"`
-	Text    pattern `yaml:"text"`
-	Within  span    `yaml:"within"`
-	Never   bool    `yaml:"never"`
-	Count   int     `yaml:"count"`
+	Kind    string        `yaml:"kind"`
+	Subject pattern       `yaml:"subject"`
+	Text    pattern       `yaml:"text"`
+	Within  yamlfile.Span `yaml:"within"`
+	Never   bool          `yaml:"never"`
+	Count   int           `yaml:"count"`
 }
 
 type expectText struct {
@@ -93,8 +88,8 @@ type expectText struct {
 }
 
 type lengthText struct {
-	AtMost  *span `yaml:"atMost"`
-	AtLeast *span `yaml:"atLeast"`
+	AtMost  *yamlfile.Span `yaml:"atMost"`
+	AtLeast *yamlfile.Span `yaml:"atLeast"`
 }
 
 type shareText struct {
@@ -102,20 +97,8 @@ type shareText struct {
 }
 
 type withinText struct {
-	Within span   `yaml:"within"`
-	Of     string `yaml:"of"`
-}
-
-// span is a duration as Go writes it.
-type span time.Duration
-
-func (s *span) UnmarshalYAML(n *yaml.Node) error {
-	d, err := time.ParseDuration(n.Value)
-	if err != nil || d < 0 {
-		return fmt.Errorf("line %d: %q is not a duration such as 500ms, 30s or 1m30s", n.Line, n.Value)
-	}
-	*s = span(d)
-	return nil
+	Within yamlfile.Span `yaml:"within"`
+	Of     string        `yaml:"of"`
 }
 
 // count is a number, or all.
@@ -163,39 +146,19 @@ func (p *pattern) UnmarshalYAML(n *yaml.Node) error {
 func Read(data []byte, name, base string) (*Experiment, error) {
 	e, err := read(data, base)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", name, plain(err))
+		return nil, yamlfile.Explain(name, err)
 	}
 	e.Name = strings.TrimSuffix(name[strings.LastIndexByte(name, '/')+1:], ".yaml")
 	return e, nil
 }
 
-var typeName = regexp.MustCompile(` in type experiment\.\w+`)
-
-func plain(err error) string {
-	var t *yaml.TypeError
-	text := err.Error()
-	if errors.As(err, &t) {
-		text = strings.Join(t.Errors, "; ")
-	}
-	text = typeName.ReplaceAllString(text, " here")
-	return strings.ReplaceAll(strings.TrimPrefix(text, "yaml: "), "\n", "; ")
-}
-
 func read(data []byte, base string) (*Experiment, error) {
 	var f file
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New("the file is empty")
-		}
+	if err := yamlfile.Decode(data, &f); err != nil {
 		return nil, err
 	}
-	if d.Decode(new(any)) != io.EOF {
-		return nil, errors.New("there is more than one document in the file")
-	}
-	if f.APIVersion != APIVersion || f.Kind != Kind {
-		return nil, fmt.Errorf("want apiVersion: %s and kind: %s, got %q and %q", APIVersion, Kind, f.APIVersion, f.Kind)
+	if err := yamlfile.CheckHead(f.APIVersion, f.Kind, Kind); err != nil {
+		return nil, err
 	}
 	e := &Experiment{
 		Title: f.Title, Hypothesis: strings.TrimSpace(f.Hypothesis), Why: strings.TrimSpace(f.Why), Covers: f.Covers,
@@ -220,7 +183,7 @@ func read(data []byte, base string) (*Experiment, error) {
 		if err != nil {
 			return nil, err
 		}
-		head := fmt.Sprintf("apiVersion: %s\nkind: %s\n", load.APIVersion, load.Kind)
+		head := fmt.Sprintf("apiVersion: %s\nkind: %s\n", yamlfile.APIVersion, load.Kind)
 		if e.Load, err = load.Read(append([]byte(head), text...), "load", base); err != nil {
 			return nil, err
 		}

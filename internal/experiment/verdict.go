@@ -37,7 +37,8 @@ type Verdict struct {
 // nothing.
 const maxMissed = 0.05
 
-// Judge compares an observation with what was expected. It is pure.
+// Judge compares an observation with what was expected. It does no I/O; where the
+// observation turns out to prove nothing, it says so in Void.
 func Judge(e *Experiment, o *Observation) (Outcome, []Verdict) {
 	var out []Verdict
 	for i := range e.Expect {
@@ -232,7 +233,8 @@ type Distribution struct {
 	// Low and High bound the median with at least 90 % confidence, by order
 	// statistics (Conover, Practical Nonparametric Statistics, 3.2); equal to the
 	// extremes below five runs, where no such interval exists.
-	Low, High float64
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
 }
 
 // Distribute sums up the verdicts of repetitions, in the order of expectations.

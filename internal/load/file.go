@@ -1,24 +1,20 @@
 package load
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"zdl/internal/yamlfile"
 )
 
-// APIVersion and Kind of a load file.
-const (
-	APIVersion = "zdl/v1"
-	Kind       = "Load"
-)
+// Kind of a load file.
+const Kind = "Load"
 
 // file is a plan as it is written.
 type file struct {
@@ -29,7 +25,7 @@ type file struct {
 	Users          *scheduleText             `yaml:"users"`
 	Journeys       []journeyText             `yaml:"journeys"`
 	Thresholds     map[string][]thresholdAny `yaml:"thresholds"`
-	Timeout        span                      `yaml:"timeout"`
+	Timeout        yamlfile.Span             `yaml:"timeout"`
 	MaxUsers       int                       `yaml:"maxUsers"`
 	NewConnections bool                      `yaml:"newConnections"`
 	Seed           uint64                    `yaml:"seed"`
@@ -37,17 +33,17 @@ type file struct {
 
 // scheduleText is either a constant, {rate: 100, for: 30s}, or stages.
 type scheduleText struct {
-	Rate    *float64    `yaml:"rate"`
-	Count   *float64    `yaml:"count"`
-	For     span        `yaml:"for"`
-	Poisson bool        `yaml:"poisson"`
-	Stages  []stageText `yaml:"stages"`
+	Rate    *float64      `yaml:"rate"`
+	Count   *float64      `yaml:"count"`
+	For     yamlfile.Span `yaml:"for"`
+	Poisson bool          `yaml:"poisson"`
+	Stages  []stageText   `yaml:"stages"`
 }
 
 type stageText struct {
-	For  span     `yaml:"for"`
-	From *float64 `yaml:"from"` // default: where the stage before ended, first 0
-	To   float64  `yaml:"to"`
+	For  yamlfile.Span `yaml:"for"`
+	From *float64      `yaml:"from"` // default: where the stage before ended, first 0
+	To   float64       `yaml:"to"`
 }
 
 type journeyText struct {
@@ -103,56 +99,23 @@ func (t *thresholdAny) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// span is a duration as Go writes it: 30s, 1m30s.
-type span time.Duration
-
-func (s *span) UnmarshalYAML(n *yaml.Node) error {
-	d, err := time.ParseDuration(n.Value)
-	if err != nil || d < 0 {
-		return fmt.Errorf("line %d: %q is not a duration such as 30s or 1m30s", n.Line, n.Value)
-	}
-	*s = span(d)
-	return nil
-}
-
 // Read reads a load file. Errors name the line. base, if not "", stands before
 // URLs that begin with a slash: so a file works against any place.
 func Read(data []byte, name, base string) (*Plan, error) {
 	p, err := read(data, base)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", name, plainError(err))
+		return nil, yamlfile.Explain(name, err)
 	}
 	return p, nil
 }
 
-var typeName = regexp.MustCompile(` in type load\.\w+`)
-
-// plainError says on one line, and without names of Go, what yaml found.
-func plainError(err error) string {
-	var t *yaml.TypeError
-	text := err.Error()
-	if errors.As(err, &t) {
-		text = strings.Join(t.Errors, "; ")
-	}
-	text = typeName.ReplaceAllString(text, " here")
-	return strings.ReplaceAll(strings.TrimPrefix(text, "yaml: "), "\n", "; ")
-}
-
 func read(data []byte, base string) (*Plan, error) {
 	var f file
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New("the file is empty")
-		}
+	if err := yamlfile.Decode(data, &f); err != nil {
 		return nil, err
 	}
-	if d.Decode(new(any)) != io.EOF {
-		return nil, errors.New("there is more than one document in the file")
-	}
-	if f.APIVersion != APIVersion || f.Kind != Kind {
-		return nil, fmt.Errorf("want apiVersion: %s and kind: %s, got %q and %q", APIVersion, Kind, f.APIVersion, f.Kind)
+	if err := yamlfile.CheckHead(f.APIVersion, f.Kind, Kind); err != nil {
+		return nil, err
 	}
 	p := &Plan{Title: f.Title, Timeout: time.Duration(f.Timeout), MaxUsers: f.MaxUsers, NewConnections: f.NewConnections, Seed: f.Seed}
 	var err error
