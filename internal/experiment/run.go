@@ -290,6 +290,8 @@ func (c *carrier) momentary(r *fault.Request) bool {
 }
 
 func (c *carrier) injected() {
+	c.mu.Lock() // watch reads it
+	defer c.mu.Unlock()
 	if c.run.Seen.Injected.IsZero() {
 		c.run.Seen.Injected = time.Now().Round(0)
 	}

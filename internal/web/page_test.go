@@ -196,8 +196,21 @@ func TestPageShowsHitsDeletionsAndAMeasuredOutage(t *testing.T) {
 }
 
 // killWeakest hits the living pod with the least health once per poll, and is
-// true when that one is gone.
+// true when that one is gone. It waits for each answer: a second hit while the
+// one that kills is under way would rightly be answered with 404.
 const killWeakest = `(() => {
+	if (!window.underWay) {
+		const send = window.fetch;
+		window.underWay = new Set();
+		window.fetch = (...a) => {
+			const p = send(...a);
+			window.underWay.add(p);
+			const done = () => setTimeout(() => window.underWay.delete(p), 50); // the page reads the body first
+			p.then(done, done);
+			return p;
+		};
+	}
+	if (window.underWay.size > 0) return false;
 	const alive = [...document.querySelectorAll("button.pod:not([aria-disabled])[data-state=ready]")];
 	const n = (b) => parseInt(b.querySelector(".pod-health").textContent, 10);
 	alive.sort((a, b) => n(a) - n(b));
