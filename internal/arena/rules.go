@@ -39,6 +39,13 @@ type Rules struct {
 	WinAfterMS float64 `json:"winAfterMs"`
 	// Lookback is how long before an outage a kill counts as its cause.
 	Lookback time.Duration `json:"lookbackNs"`
+	// Simultaneous bounds how many targets are struck at the same time; 0: all.
+	Simultaneous int `json:"simultaneous"`
+	// GiveUp is how long a round lasts at most: then the cluster has held.
+	GiveUp time.Duration `json:"giveUpNs"`
+	// RecoverAfter is how long an outage lasts before all that was struck is put
+	// right.
+	RecoverAfter time.Duration `json:"recoverAfterNs"`
 }
 
 // DefaultRules are those of level 1.
