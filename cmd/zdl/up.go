@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,13 +44,13 @@ Profiles:` + profileList(),
 	flags := cmd.Flags()
 	flags.StringVar(&f.profile, "profile", "", "built-in lab: small, ha or shop (default "+labfile.DefaultProfile+")")
 	flags.StringVarP(&f.file, "file", "f", "", "lab file; - is standard input")
-	flags.StringVar(&f.timing, "timing", "", "failure clock: realistic (Kubernetes' defaults) or fast")
+	flags.StringVar(&f.timing, "timing", "", "failure clock: realistic (Kubernetes' defaults), fast (short leases and grace periods), or patient (long ones, for emulated machines)")
 	flags.StringVar(&f.listen, "listen", "", "address of the page and its API, HOST:PORT (default the first free of 127.0.0.1:8420-8499)")
 	flags.BoolVar(&f.foreground, "foreground", false, "stay and watch over the lab instead of leaving a daemon behind")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print the complete lab file and boot nothing")
 	flags.BoolVar(&f.printSchema, "print-schema", false, "print the JSON Schema of lab files and boot nothing")
 	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(labfile.Profiles(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("timing", cobra.FixedCompletions([]string{"realistic", "fast"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("timing", cobra.FixedCompletions(labfile.Timings(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f.printSchema {
 			_, err := a.stdout.Write(labfile.Schema())
@@ -79,8 +81,8 @@ func profileList() string {
 
 // wantedLab is the lab that the flags describe, nil if they say nothing.
 func (a *app) wantedLab(f upFlags) (*labfile.Lab, error) {
-	if f.timing != "" && f.timing != string(labfile.Realistic) && f.timing != string(labfile.Fast) {
-		return nil, &usageError{fmt.Sprintf("--timing %q: must be realistic or fast", f.timing), "zdl up --timing fast"}
+	if f.timing != "" && !slices.Contains(labfile.Timings(), f.timing) {
+		return nil, &usageError{fmt.Sprintf("--timing %q: must be %s", f.timing, strings.Join(labfile.Timings(), ", ")), "zdl up --timing fast"}
 	}
 	if f.file != "" && f.profile != "" {
 		return nil, &usageError{"-f and --profile exclude each other", "a lab file may begin with: profile: " + f.profile}

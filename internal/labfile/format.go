@@ -38,7 +38,7 @@ var (
 	sizeSchema = object{"type": []string{"string", "integer"}, "examples": []string{"2Gi", "512Mi"}}
 	cpusSchema = object{"type": "integer", "minimum": 1, "maximum": MaxCPUs}
 	effects    = []string{"NoSchedule", "PreferNoSchedule", "NoExecute"}
-	timings    = []string{string(Realistic), string(Fast)}
+	timings    = Timings()
 	roles      = []string{string(ControlPlane), string(Worker)}
 	quorums    = []int{1, 3, 5}
 )
@@ -52,7 +52,7 @@ var labFields = []field{
 	{"kind", "always " + Kind, object{"const": Kind}},
 	{"profile", "built-in lab to start from; everything else in the file changes it (default " + DefaultProfile + ")",
 		object{"enum": Profiles()}},
-	{"timing", "failure clock of Kubernetes: realistic keeps its defaults, fast shortens leases and grace periods",
+	{"timing", "failure clock of Kubernetes: realistic keeps its defaults, fast shortens leases and grace periods, patient lengthens them for machines that are many times slower, such as emulated ones",
 		object{"enum": timings}},
 	{"zones", fmt.Sprintf("failure domains, 1 to %d, each a switch and a subnet: their names, or how many", MaxZones),
 		object{"oneOf": []any{

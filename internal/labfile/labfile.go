@@ -9,7 +9,8 @@ type Lab struct {
 	APIVersion string `yaml:"apiVersion" json:"apiVersion"` // "zdl/v1"
 	Kind       string `yaml:"kind" json:"kind"`             // "Lab"
 	// Timing chooses the failure clock of Kubernetes: "realistic" keeps the
-	// defaults of kubeadm, "fast" shortens leases and grace periods.
+	// defaults of kubeadm, "fast" shortens leases and grace periods,
+	// "patient" lengthens them for machines that are many times slower.
 	Timing Timing `yaml:"timing" json:"timing"`
 	// Zones are the failure domains, 1 to 5, each a switch and a subnet.
 	Zones []string `yaml:"zones" json:"zones"`
@@ -30,7 +31,11 @@ type Timing string
 const (
 	Realistic Timing = "realistic"
 	Fast      Timing = "fast"
+	Patient   Timing = "patient"
 )
+
+// Timings lists the profiles of timings.
+func Timings() []string { return []string{string(Realistic), string(Fast), string(Patient)} }
 
 // Role is what a node is for.
 type Role string

@@ -79,7 +79,7 @@ func (img *image) qemuArgs(initrd, report, artifacts string, run Run) []string {
 	}
 	cpu := "host"
 	if accel == "" || accel == "tcg" {
-		accel, cpu = "tcg,thread=multi", "Nehalem"
+		accel, cpu = "tcg,thread=multi", "Westmere"
 	}
 	args := []string{
 		"-M", "q35", "-accel", accel, "-cpu", cpu, "-smp", strconv.Itoa(cpus), "-m", strconv.Itoa(memory),

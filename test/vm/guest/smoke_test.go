@@ -61,7 +61,7 @@ func TestSmoke(t *testing.T) {
 		// A boot that hangs is looked at while it does.
 		early := time.AfterFunc(lookAfter, func() { diagnose(t) })
 		defer early.Stop()
-		decode(t, zdl(t, bootPatience, "up", "--profile", "small", "--name", labName, "-o", "json"), &up)
+		decode(t, zdl(t, bootPatience, "up", "--profile", "small", "--timing", "patient", "--name", labName, "-o", "json"), &up)
 		t.Logf("serving after %v, took %v", up.Serving.Round(time.Second), up.Took.Round(time.Second))
 	})
 	step("a pod answers the users", func(t *testing.T) { podAnswers(t, up.Users) })
