@@ -26,7 +26,7 @@ func Timings(t labfile.Timing) Timing {
 	switch t {
 	case labfile.Patient:
 		return Timing{
-			LeaseDuration: "180s", RenewDeadline: "150s", RetryPeriod: "10s",
+			LeaseDuration: "60s", RenewDeadline: "50s", RetryPeriod: "5s",
 			NodeMonitorPeriod: "5s", NodeMonitorGrace: "200s",
 			NodeLeaseSeconds: 160, NodeStatusFrequency: "30s", TolerationSeconds: 300,
 		}
