@@ -1,182 +1,475 @@
 package arena
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"zdl/internal/cause"
 	"zdl/internal/cluster"
+	"zdl/internal/fault"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 )
 
+// Kinds of timeline entries that only the arena makes.
+const (
+	EntryRound = "round-began"
+	EntryHeld  = "round-held" // the cluster held
+	EntryLevel = "level"
+)
+
+// Cluster is what the arena reads of a cluster.
+type Cluster interface {
+	Snapshot() cluster.Snapshot
+	Changed() <-chan struct{}
+	Capabilities() []cluster.Capability
+}
+
+// Faults is what the arena needs of a fault.Engine. Whatever visitors cause goes
+// through it.
+type Faults interface {
+	Catalogue() []fault.Kind
+	Attack(ctx context.Context, r fault.Request) (fault.Attack, error)
+	Heal(ctx context.Context, id string) (fault.Attack, error)
+	Get(id string) (fault.Attack, bool)
+	Attacks() []fault.Attack
+	Changed() <-chan struct{}
+}
+
 // Prober is what the arena reads of a probe.Prober.
 type Prober interface {
 	Outages(after int) []probe.Outage
-	Changed() <-chan struct{}
+	Summary() probe.Summary
+}
+
+// Config is what an arena is made of. Cluster, Faults, Service and Timeline must
+// be set.
+type Config struct {
+	Cluster  Cluster
+	Faults   Faults
+	Service  Prober // of the service under attack; it runs all the time
+	Timeline *timeline.Log
+	// Probe starts to measure another subject, for as long as ctx lasts. The result
+	// is running when it returns. Nil: only levels about the service can be played.
+	Probe func(ctx context.Context, subject string) (Prober, error)
+	// Cause explains an outage that is over; nil, or false: it cannot be explained.
+	Cause func(ctx context.Context, subject string, id int) (cause.Breakdown, bool)
+	// Levels are the built-in ones; UserLevels is a directory of further ones,
+	// read again whenever a level is chosen. Either may be missing.
+	Levels     fs.FS
+	UserLevels string
+	// Fame is the file of the hall of fame; "": it is kept in memory.
+	Fame string
+	Log  *slog.Logger // default: discarded
 }
 
 // Arena is a game on a live cluster.
 type Arena struct {
-	cluster cluster.Cluster
-	prober  Prober
-	log     *timeline.Log
-	now     func() time.Time
+	Config
+	hall  *hall
+	parts []part
+	work  sync.WaitGroup
+	kick  chan struct{} // wakes Run
 
-	mu     sync.Mutex
-	game   *game
-	judged int // highest outage ID that was judged
-	wins   []Win
-	best   *Win
+	mu       sync.Mutex
+	ctx      context.Context // of Run; nil before and after
+	game     *game
+	levels   []*Level
+	arms     map[string]*arsenal // by level
+	infos    []LevelInfo         // of levels, then of files that are wrong
+	wrongs   []error
+	version  int64
+	next     *Level // to be played once everything is well
+	quiet    bool   // the round ends without an end screen
+	baseline map[string]int
+	wellFrom time.Time // since when everything is as it was before the round
+	telling  bool      // the end screen is being made
+	probers  map[string]*watched
+	sent     probe.Summary // of the service, when the round began
 }
 
-const (
-	keepWins = 20
-	// deleteTimeout bounds how long a kill waits for the API server.
-	deleteTimeout = 5 * time.Second
-)
-
-// New prepares a game; Run plays it.
-func New(c cluster.Cluster, p Prober, l *timeline.Log, r Rules) *Arena {
-	return &Arena{cluster: c, prober: p, log: l, now: time.Now, game: newGame(r)}
+// watched is a prober that the round reads.
+type watched struct {
+	Prober
+	stop    context.CancelFunc
+	after   int // the highest outage that is done with
+	trouble string
+	retry   time.Time
 }
 
-// Run follows the cluster and the prober until ctx ends.
+// part is a further part of the arena that adds to its state.
+type part interface {
+	run(ctx context.Context)
+	show(s *State)
+}
+
+// New prepares a game of the first level; Run plays it.
+func New(c Config) (*Arena, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Arena{Config: c, kick: make(chan struct{}, 1), arms: map[string]*arsenal{}, probers: map[string]*watched{}}
+	var err error
+	if a.hall, err = openHall(c.Fame); err != nil {
+		c.Log.Warn("the hall of fame starts empty", "error", err)
+	}
+	a.read()
+	if len(a.levels) == 0 {
+		return nil, fmt.Errorf("there is no level to play: %v", a.wrongs)
+	}
+	a.play(time.Now(), a.levels[0])
+	return a, nil
+}
+
+// read reads the files of all levels. The caller holds the lock, or is New.
+func (a *Arena) read() {
+	a.levels, a.wrongs = nil, nil
+	add := func(dir fs.FS) {
+		levels, refused := ReadLevels(dir)
+		a.wrongs = append(a.wrongs, refused...)
+		for _, l := range levels {
+			arms, err := arm(l, a.Faults.Catalogue(), a.Cluster.Capabilities())
+			if err == nil {
+				err = twice(l, a.levels)
+			}
+			if err != nil {
+				a.wrongs = append(a.wrongs, err)
+				continue
+			}
+			a.levels, a.arms[l.Name] = append(a.levels, l), arms
+		}
+	}
+	if a.Levels != nil {
+		add(a.Levels)
+	}
+	if a.UserLevels != "" {
+		add(os.DirFS(a.UserLevels))
+	}
+	slices.SortStableFunc(a.levels, func(x, y *Level) int { return cmp.Compare(x.Number, y.Number) })
+	a.list()
+}
+
+// list works out which levels can be played.
+func (a *Arena) list() {
+	s := a.Cluster.Snapshot()
+	have := a.Cluster.Capabilities()
+	a.infos = nil
+	for _, l := range a.levels {
+		why := ""
+		switch {
+		case a.Probe == nil && !slices.Equal(l.Subjects(), []string{SubjectService}):
+			why = "only the service is measured here"
+		case s.Synced:
+			why = playable(l, a.arms[l.Name], &s, have)
+		}
+		a.infos = append(a.infos, LevelInfo{Number: l.Number, Name: l.Name, Title: l.Title, Question: l.Question, Subject: l.Subject, Playable: why == "", Why: why})
+	}
+	for _, err := range a.wrongs {
+		name, _, _ := strings.Cut(err.Error(), ":")
+		a.infos = append(a.infos, LevelInfo{Name: strings.TrimSuffix(name, ".yaml"), Title: name, Why: err.Error()})
+	}
+	a.version++
+}
+
+// play begins a level anew.
+func (a *Arena) play(now time.Time, l *Level) {
+	g := newGame(now, l, a.arms[l.Name])
+	g.number = a.hall.rounds(l.Name)
+	if old := a.game; old != nil {
+		g.paused, g.version = old.paused, old.version+1
+	}
+	a.game = g
+	a.sync(now)
+}
+
+// Run plays until ctx ends. Then what visitors struck stays as it is: the next
+// daemon puts it right.
 func (a *Arena) Run(ctx context.Context) {
-	clusterChanged := a.cluster.Changed()
-	a.sync()
-	probeChanged := a.prober.Changed()
-	a.judge()
+	a.mu.Lock()
+	a.ctx = ctx
+	a.mu.Unlock()
+	defer a.work.Wait()
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.ctx = nil
+		a.unwatch()
+	}()
+	a.leftovers(ctx)
+	for _, p := range a.parts {
+		a.work.Go(func() { p.run(ctx) })
+	}
+	clusterChanged, faultsChanged := a.Cluster.Changed(), a.Faults.Changed()
+	a.locked(func(now time.Time) { a.list(); a.sync(now) })
 	for {
+		tick := time.NewTimer(a.pace())
 		select {
 		case <-ctx.Done():
+			tick.Stop()
 			return
 		case <-clusterChanged:
-			clusterChanged = a.cluster.Changed()
-			a.sync()
-		case <-probeChanged:
-			probeChanged = a.prober.Changed()
-			a.judge()
+			clusterChanged = a.Cluster.Changed()
+			a.locked(a.changed)
+		case <-faultsChanged:
+			faultsChanged = a.Faults.Changed()
+			a.locked(a.faulted)
+		case <-a.kick:
+		case <-tick.C:
+		}
+		tick.Stop()
+		a.locked(a.step)
+	}
+}
+
+func (a *Arena) locked(f func(now time.Time)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f(time.Now())
+}
+
+// pace is how often the game looks at the clock and the probers: an idle lab
+// costs next to nothing.
+func (a *Arena) pace() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.game.phase == PhaseReady {
+		return 5 * time.Second
+	}
+	return 100 * time.Millisecond
+}
+
+func (a *Arena) wake() {
+	select {
+	case a.kick <- struct{}{}:
+	default:
+	}
+}
+
+// leftovers heals what an earlier daemon's visitors had struck.
+func (a *Arena) leftovers(ctx context.Context) {
+	for _, old := range a.Faults.Attacks() {
+		if !old.State.Over() && strings.HasPrefix(old.By, by("")) {
+			a.work.Go(func() { a.heal(ctx, old.ID) })
 		}
 	}
 }
 
-func (a *Arena) sync() {
-	s := a.cluster.Snapshot()
+// by is whom attacks of a visitor are by.
+func by(name string) string { return "arena: " + name }
+
+func (a *Arena) heal(ctx context.Context, id string) {
+	if _, err := a.Faults.Heal(ctx, id); err != nil && ctx.Err() == nil {
+		a.Log.Warn("a fault of the arena is not healed yet", "attack", id, "error", err)
+	}
+}
+
+// changed takes over a change of the cluster.
+func (a *Arena) changed(now time.Time) {
+	if a.game.phase == PhaseReady {
+		a.relist()
+	}
+	a.sync(now)
+}
+
+// relist lists the levels again and notes a change only if there is one.
+func (a *Arena) relist() {
+	before, version := a.infos, a.version
+	a.list()
+	if slices.Equal(before, a.infos) {
+		a.version = version
+	}
+}
+
+func (a *Arena) sync(now time.Time) {
+	s := a.Cluster.Snapshot()
 	if !s.Synced {
 		return
 	}
-	a.mu.Lock()
-	replaced := a.game.sync(a.now(), s.TargetPods())
-	a.mu.Unlock()
-	for _, k := range replaced {
-		a.log.Add(string(cluster.PodReady), k.Replacement,
-			fmt.Sprintf("Kubernetes has replaced %s: %s is ready, %.1f s after the kill", k.Pod, k.Replacement, k.ReadyMS/1000),
-			map[string]string{"replaces": k.Pod, "readyMs": fmt.Sprintf("%.0f", k.ReadyMS)})
-	}
-}
-
-func (a *Arena) judge() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, o := range a.prober.Outages(a.judged) {
-		if o.Open {
+	for _, k := range a.game.sync(now, look(a.game.level, &s)) {
+		if k.Replacement == "" {
 			continue
 		}
-		a.judged = o.ID
-		w, won := a.game.judge(o)
-		if !won {
+		a.Timeline.Add(string(cluster.PodReady), k.Replacement,
+			fmt.Sprintf("Kubernetes has replaced %s: %s is ready, %.1f s after the strike", k.Title, k.Replacement, k.ReadyMS/1000),
+			map[string]string{"replaces": k.Title, "readyMs": fmt.Sprintf("%.0f", k.ReadyMS)})
+	}
+}
+
+// faulted notes strikes whose fault is over.
+func (a *Arena) faulted(time.Time) {
+	for _, k := range a.game.strikes {
+		if k.State != StrikeProven || k.over {
 			continue
 		}
-		if len(a.wins) == keepWins {
-			a.wins = append(a.wins[:0], a.wins[1:]...)
+		if attack, known := a.Faults.Get(k.AttackID); !known || attack.State.Over() {
+			a.game.ended(k)
 		}
-		a.wins = append(a.wins, w)
-		if a.best == nil || w.Outage.LowerMS > a.best.Outage.LowerMS {
-			a.best = &w
-		}
-		a.game.version++
-		a.log.Add(timeline.KindWin, "service", fmt.Sprintf("%s brought the service down with %s and %s: %.0f ms of sure downtime, %.1f ms a hit",
-			who(w.Visitors), plural(w.Hits, "hit", "hits"), plural(len(w.Kills), "kill", "kills"), o.LowerMS, w.Score),
-			map[string]string{"outage": strconv.Itoa(o.ID), "score": fmt.Sprintf("%.1f", w.Score)})
 	}
+	a.sync(time.Now())
 }
 
-func who(s []Share) string {
-	switch len(s) {
-	case 0:
-		return "Somebody"
-	case 1:
-		return s[0].Name
+// step moves the round on.
+func (a *Arena) step(now time.Time) {
+	if a.ctx == nil {
+		return
 	}
-	return fmt.Sprintf("%s and %s", s[0].Name, plural(len(s)-1, "other", "others"))
+	g := a.game
+	if g.phase == PhaseReady {
+		a.unwatch()
+		return
+	}
+	a.watch(now)
+	a.measure()
+	if g.tick(now) {
+		a.rescue()
+	}
+	if g.phase == PhaseRecovering {
+		a.recovering(now)
+	}
+	if a.game.phase == PhaseReady {
+		a.unwatch()
+		a.relist()
+	}
 }
-
-// Hit lets a visitor hit a pod of the target, by name or UID. If it takes the
-// pod's last health, Hit returns when the API server has deleted the pod, or
-// with the reason why it has not. Refusals by the rules are of type *Error.
-func (a *Arena) Hit(ctx context.Context, visitor, pod string) (HitResult, error) {
-	visitor = visitorName(visitor)
-	a.mu.Lock()
-	r, k, err := a.game.strike(a.now(), visitor, pod)
-	a.mu.Unlock()
-	if err != nil {
-		return r, err
-	}
-	if r.First {
-		a.log.Add(timeline.KindHit, r.Pod, fmt.Sprintf("%s attacks %s", visitor, r.Pod), map[string]string{"visitor": visitor})
-	}
-	if k == nil {
-		return r, nil
-	}
-	return r, a.carryOut(ctx, k, a.game.rules.Grace)
-}
-
-// carryOut deletes the pod for real. The visitor who leaves does not save it.
-func (a *Arena) carryOut(ctx context.Context, k *Kill, grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
-	defer cancel()
-	err := a.cluster.DeletePod(ctx, a.namespace(), k.Pod, k.UID, grace)
-	a.mu.Lock()
-	if err != nil {
-		a.game.spared(a.now(), k)
-	} else {
-		a.game.deleted(a.now(), k)
-	}
-	done := *k
-	a.mu.Unlock()
-	fields := map[string]string{"visitor": k.By, "node": k.Node, "hits": strconv.Itoa(k.Hits)}
-	switch {
-	case errors.Is(err, cluster.ErrGone):
-		return ErrNoTarget
-	case err != nil:
-		a.log.Add(timeline.KindKillFailed, k.Pod, fmt.Sprintf("%s could not be deleted: %v", k.Pod, err), fields)
-		return &Error{fmt.Sprintf("%s could not be deleted: %v", k.Pod, err),
-			"Only the API server can delete a pod. Users are served without it, as long as nothing has to change."}
-	}
-	fields["deleteMs"] = fmt.Sprintf("%.0f", done.DeleteMS)
-	text := fmt.Sprintf("%s killed %s on %s after %s", k.By, k.Pod, orUnknown(k.Node), plural(k.Hits, "hit", "hits"))
-	if k.Visitors > 1 {
-		text += fmt.Sprintf(" by %d visitors", k.Visitors)
-	}
-	if grace != 0 {
-		text += ", letting it stop by itself"
-	}
-	a.log.Add(timeline.KindKill, k.Pod, text, fields)
-	return nil
-}
-
-func (a *Arena) namespace() string { return a.cluster.Snapshot().Target.Namespace }
 
 // State is the game as everybody may see it.
 func (a *Arena) State() State {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.game.state(a.now())
-	s.Wins = append([]Win{}, a.wins...)
-	s.Best = a.best
+	now := time.Now()
+	s := a.game.state(now)
+	s.Version += a.version
+	s.Levels = slices.Clone(a.infos)
+	name := a.game.level.Name
+	s.Fame = a.hall.of(name)
+	for i := range s.Levels {
+		if fame := a.hall.of(s.Levels[i].Name); len(fame) > 0 {
+			s.Levels[i].Best = &fame[0]
+		}
+		if s.Levels[i].Name == name {
+			s.Level = s.Levels[i]
+		}
+	}
+	s.Troubles = a.troubles()
+	s.Defences = []Defence{}
+	a.mu.Unlock()
+	for _, p := range a.parts {
+		p.show(&s)
+	}
 	return s
+}
+
+// Rename changes the name under which a visitor is shown.
+func (a *Arena) Rename(who Visitor) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.game.players[who.ID]; p != nil {
+		p.Name = visitorName(who.Name)
+		a.game.version++
+	}
+}
+
+// SetLevel chooses another level. A round that is played ends without an end
+// screen, and everything is put right first.
+func (a *Arena) SetLevel(name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer a.wake()
+	old := a.levels
+	a.read()
+	if len(a.levels) == 0 {
+		a.levels = old
+	}
+	i := slices.IndexFunc(a.infos, func(l LevelInfo) bool { return l.Name == name })
+	switch {
+	case i < 0:
+		return ErrNoLevel.because("There is no level %q.", name)
+	case !a.infos[i].Playable:
+		return ErrUnplayable.because("The level %s cannot be played: %s.", name, a.infos[i].Why)
+	}
+	l := a.levels[slices.IndexFunc(a.levels, func(l *Level) bool { return l.Name == name })]
+	a.Timeline.Add(EntryLevel, name, fmt.Sprintf("Level %d: %s", l.Number, l.Title), map[string]string{"level": name})
+	a.end(l)
+	return nil
+}
+
+// Reset ends the round that is played, without an end screen, puts everything
+// right and begins the level anew.
+func (a *Arena) Reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer a.wake()
+	a.end(a.game.level)
+}
+
+// end leads to a level, by way of recovery if anything was struck.
+func (a *Arena) end(next *Level) {
+	now := time.Now()
+	switch a.game.phase {
+	case PhaseReady, PhaseEnded:
+		end := a.game.end
+		a.play(now, next)
+		if end != nil && end.Level == next.Name {
+			a.game.end = end
+		}
+	case PhaseRecovering:
+		a.next, a.quiet = next, true
+	default:
+		a.next, a.quiet = next, true
+		a.game.decide(now, endedOwner)
+		a.rescue()
+	}
+}
+
+// Pause stops the game, or lets it go on. Faults that are active stay.
+func (a *Arena) Pause(on bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.game.pause(time.Now(), on)
+}
+
+var (
+	// ErrNoLevel means that there is no level of that name.
+	ErrNoLevel = &Error{Message: "There is no such level.", Hint: "GET /api/v1/arena lists the levels."}
+	// ErrUnplayable means that a level cannot be played on this lab.
+	ErrUnplayable = &Error{Message: "That level cannot be played on this lab.", Hint: "GET /api/v1/arena says of each level why not."}
+	// ErrFailed means that a strike's fault could not be made.
+	ErrFailed = &Error{Message: "The fault could not be made.", Hint: "The target has got some of its health back. A fault that goes through the API server needs one that answers."}
+)
+
+// visitorName makes what a page sent fit to be shown: printable, at most 24
+// characters.
+func visitorName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0xfffd || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return -1
+		}
+		return r
+	}, strings.TrimSpace(s))
+	if r := []rune(s); len(r) > 24 {
+		s = string(r[:24])
+	}
+	if s == "" {
+		return "somebody"
+	}
+	return s
+}
+
+// tell writes a round's end to the timeline.
+func (a *Arena) tell(e *End) {
+	fields := map[string]string{"level": e.Level, "round": strconv.Itoa(e.Round), "points": fmt.Sprintf("%.0f", e.Score.Points)}
+	kind := EntryHeld
+	if e.Won {
+		kind = timeline.KindWin
+		fields["outage"] = strconv.Itoa(e.Outage.ID)
+	}
+	a.Timeline.Add(kind, "round "+strconv.Itoa(e.Round), e.Headline, fields)
 }

@@ -1,59 +1,52 @@
-// Package arena is the game of level 1: visitors hit the pods of a live service
-// until it is down. Health is a rule of the game. What happens at zero is not:
-// the pod is really deleted, Kubernetes really replaces it, and "down" is only
-// what the prober measured.
 package arena
 
 import "time"
 
-// Rules are the numbers of the game.
-//
-// They are tuned so that one visitor at six clicks a second kills one pod in
-// less than two seconds, but not three in a row: on the lab itself a replacement
-// was ready 0.9 to 2 s after a kill. Who weakens all three first and finishes
-// them in quick succession, or brings friends, gets there; a pod left alone for
-// three seconds then heals a hit's worth every two.
+// Rules are the numbers of a level, as everybody may see them. Those of health
+// belong to each target.
 type Rules struct {
-	// Health of a full pod, in points.
-	Health float64 `json:"health"`
-	// FreshHealth is what a replacement starts with: it has yet to warm up.
-	FreshHealth float64 `json:"freshHealth"`
-	// Damage of one hit, in points.
+	// Damage of one hit, in points, unless the weapon has its own.
 	Damage float64 `json:"damage"`
-	// HealPerSecond is what a pod regains, in points a second, once it was not
-	// hit for HealAfter.
-	HealPerSecond float64       `json:"healPerSecond"`
-	HealAfter     time.Duration `json:"healAfterNs"`
 	// HitsPerSecond and Burst limit each visitor.
 	HitsPerSecond float64 `json:"hitsPerSecond"`
 	Burst         float64 `json:"burst"`
 	// AllHitsPerSecond limits all visitors together.
 	AllHitsPerSecond float64 `json:"allHitsPerSecond"`
-	// Grace is what the pod gets to stop. Zero is a kill, as by
-	// `kubectl delete pod --grace-period=0 --force`: its endpoint is withdrawn
-	// at once and the kubelet kills it after at most a second. With the pod's
-	// own grace it would go on serving until its replacement is ready.
-	Grace time.Duration `json:"graceNs"`
-	// WinAfterMS is the lower bound of a measured outage that counts as having
-	// brought the service down, in ms.
-	WinAfterMS float64 `json:"winAfterMs"`
-	// Lookback is how long before an outage a kill counts as its cause.
-	Lookback time.Duration `json:"lookbackNs"`
 	// Simultaneous bounds how many targets are struck at the same time; 0: all.
 	Simultaneous int `json:"simultaneous"`
-	// GiveUp is how long a round lasts at most: then the cluster has held.
+	// Win lists the ways to win.
+	Win []WinRule `json:"win"`
+	// GiveUp is how long a round lasts at most: then the cluster has held. Idle is
+	// how long it lasts without a hit.
 	GiveUp time.Duration `json:"giveUpNs"`
+	Idle   time.Duration `json:"idleNs"`
 	// RecoverAfter is how long an outage lasts before all that was struck is put
 	// right.
 	RecoverAfter time.Duration `json:"recoverAfterNs"`
 }
 
-// DefaultRules are those of level 1.
-func DefaultRules() Rules {
-	return Rules{
-		Health: 100, FreshHealth: 50, Damage: 10,
-		HealPerSecond: 5, HealAfter: 3 * time.Second,
-		HitsPerSecond: 8, Burst: 8, AllHitsPerSecond: 200,
-		Grace: 0, WinAfterMS: 100, Lookback: 15 * time.Second,
-	}
+// WinRule is a way to win: an outage of a subject whose lower bound is at least
+// so long.
+type WinRule struct {
+	Subject  string  `json:"subject"`
+	OutageMS float64 `json:"outageMs"`
 }
+
+const (
+	// endFor is how long the end screen keeps the next round from beginning, so
+	// that hits under way do not begin it.
+	endFor = 8 * time.Second
+	// recoverWithin bounds how long a round waits until everything is as before.
+	recoverWithin = 3 * time.Minute
+	// replacedWithin is how long after a strike a new pod counts as its
+	// replacement: the ReplicaSet controller acts within seconds, unless the
+	// control plane is down.
+	replacedWithin = time.Minute
+	// feltWithin is how long after a strike an outage counts as felt from it.
+	feltWithin = 15 * time.Second
+	// lead is how long before a strike is over a request that it made fail can
+	// have begun: a prober waits a second for an answer.
+	lead = 2 * time.Second
+)
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

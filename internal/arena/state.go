@@ -1,10 +1,6 @@
 package arena
 
-import (
-	"time"
-
-	"zdl/internal/probe"
-)
+import "time"
 
 // Phases of a round. "Down" and "recovering" are about what a prober measured,
 // never about health points.
@@ -57,14 +53,11 @@ type State struct {
 	// Autopilot: an attacker plays by itself while nobody else does.
 	Autopilot bool `json:"autopilot"`
 
+	// Troubles say what keeps the round from being measured.
+	Troubles []string `json:"troubles"`
+
 	Hits     int `json:"hits"`     // of this round
 	Visitors int `json:"visitors"` // who hit within the last 30 s
-
-	// What the director of before knew; it goes with it.
-	Pods  []PodState `json:"pods"`
-	Kills []Kill     `json:"kills"`
-	Wins  []Win      `json:"wins"`
-	Best  *Win       `json:"best,omitempty"`
 }
 
 // Weapon is a way to strike: a fault of the catalogue with its parameters.
@@ -111,7 +104,9 @@ type Player struct {
 type Strike struct {
 	ID       int       `json:"id"`
 	Target   string    `json:"target"` // its ID
-	Title    string    `json:"title"`  // of the target
+	Kind     string    `json:"kind"`   // of the target, as Title and Node
+	Title    string    `json:"title"`
+	Node     string    `json:"node,omitempty"`
 	Weapon   string    `json:"weapon"`
 	Fault    string    `json:"fault"`
 	By       string    `json:"by"` // whose hit was the last
@@ -127,6 +122,13 @@ type Strike struct {
 	// strike until it was ready, 0 while it is not.
 	Replacement string  `json:"replacement,omitempty"`
 	ReadyMS     float64 `json:"readyMs,omitempty"`
+}
+
+// Visitor is somebody who plays: the session that the server knows him by, which
+// is shown to nobody, and the name that is shown.
+type Visitor struct {
+	ID, Name string
+	Owner    bool
 }
 
 // States of a strike.
@@ -145,6 +147,7 @@ type RoundOutage struct {
 	UpperMS float64        `json:"upperMs"`
 	Began   time.Time      `json:"began"`
 	Open    bool           `json:"open"`
+	Failed  int            `json:"failed"` // requests
 	ByClass map[string]int `json:"byClass"`
 }
 
@@ -222,57 +225,5 @@ type HitResult struct {
 	// Struck: this hit took the last health, and the fault was made for real.
 	Struck bool    `json:"struck"`
 	Strike *Strike `json:"strike,omitempty"`
-
-	// What the director of before answers; it goes with it.
-	Pod    string `json:"pod"`
-	UID    string `json:"uid"`
-	Killed bool   `json:"killed"` // this hit took the last health, and the pod was really deleted
-	First  bool   `json:"first"`  // the pod was unhurt before
-}
-
-// PodState is one pod's part in the game.
-type PodState struct {
-	UID     string  `json:"uid"`
-	Name    string  `json:"name"`
-	Health  float64 `json:"health"` // 0 to Max, whole points
-	Max     float64 `json:"max"`
-	Healing bool    `json:"healing"`
-	Dying   bool    `json:"dying"` // being deleted
-	Hits    int     `json:"hits"`
-}
-
-// Kill is a pod that was really deleted, and what became of it.
-type Kill struct {
-	Pod      string    `json:"pod"`
-	UID      string    `json:"uid"`
-	Node     string    `json:"node"`
-	By       string    `json:"by"` // whose hit was the last
-	At       time.Time `json:"at"`
-	Hits     int       `json:"hits"`     // it took, of all visitors
-	Visitors int       `json:"visitors"` // who took part
-	Done     bool      `json:"done"`     // the API server confirmed the deletion
-	DeleteMS float64   `json:"deleteMs"` // from the last hit to that confirmation
-	// Replacement is the pod that Kubernetes made next; ReadyMS is from the
-	// kill until it was ready, 0 while it is not.
-	Replacement    string  `json:"replacement,omitempty"`
-	ReadyMS        float64 `json:"readyMs,omitempty"`
-	replacementUID string
-}
-
-// Win is an outage that visitors brought about.
-type Win struct {
-	Outage   probe.Outage `json:"outage"`
-	Kills    []Kill       `json:"kills"`    // that led to it
-	Hits     int          `json:"hits"`     // from Lookback before the outage to its end
-	Visitors []Share      `json:"visitors"` // by hits, most first
-	// Score is milliseconds of sure downtime (its lower bound) per hit.
-	Score float64  `json:"score"`
-	Story []string `json:"story"` // what happened, in order, in plain words
-}
-
-// Share is what one visitor did for a win.
-type Share struct {
-	Name  string `json:"name"`
-	Hits  int    `json:"hits"`
-	Kills int    `json:"kills"`
+	First  bool    `json:"first"` // the target was unhurt before
 }

@@ -24,7 +24,7 @@ type Prober interface {
 func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 	var before cluster.Snapshot
 	var clusterChanged, probeChanged <-chan struct{}
-	out := outages{log: l}
+	out := outages{log: l, subject: "service", name: "The service"}
 	var flush <-chan time.Time
 	if c != nil {
 		clusterChanged = c.Changed()
@@ -47,6 +47,29 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 			before = now
 		case <-probeChanged:
 			probeChanged = p.Changed()
+			if f := out.read(p); f != nil {
+				flush = f
+			}
+		case <-flush:
+			flush = nil
+			out.flush()
+		}
+	}
+}
+
+// Measure records the outages that a prober of another subject measures, until
+// ctx ends. Name is the subject at the beginning of a sentence.
+func Measure(ctx context.Context, l *Log, subject, name string, p Prober) {
+	out := outages{log: l, subject: subject, name: name}
+	changed := p.Changed()
+	flush := out.read(p)
+	for {
+		select {
+		case <-ctx.Done():
+			out.flush()
+			return
+		case <-changed:
+			changed = p.Changed()
 			if f := out.read(p); f != nil {
 				flush = f
 			}
@@ -85,6 +108,8 @@ func (l *Log) Record(ch cluster.Change) Entry {
 // once a second.
 type outages struct {
 	log     *Log
+	subject string
+	name    string // at the beginning of a sentence
 	closed  int // highest ID that is done with
 	told    int // ID of the open outage that was announced
 	singles int
@@ -103,7 +128,7 @@ func (o *outages) read(p Prober) <-chan time.Time {
 		if out.Open {
 			if out.ID != o.told && out.Failed >= worthEntry {
 				o.told = out.ID
-				o.log.Add(KindOutageBegan, "service", "Users' requests fail: "+Classes(out.ByClass), fields)
+				o.log.Add(KindOutageBegan, o.subject, o.fails()+Classes(out.ByClass), fields)
 			}
 			continue
 		}
@@ -115,12 +140,19 @@ func (o *outages) read(p Prober) <-chan time.Time {
 		fields["lowerMs"], fields["upperMs"] = fmt.Sprintf("%.1f", out.LowerMS), fmt.Sprintf("%.1f", out.UpperMS)
 		fields["failed"] = strconv.Itoa(out.Failed)
 		o.bounds(&out, fields)
-		o.log.Add(KindOutageEnded, "service", Describe(out), fields)
+		o.log.Add(KindOutageEnded, o.subject, describe(o.name, out), fields)
 	}
 	if before == 0 && o.singles > 0 {
 		return time.After(time.Second)
 	}
 	return nil
+}
+
+func (o *outages) fails() string {
+	if o.subject == "service" {
+		return "Users' requests fail: "
+	}
+	return o.name + " does not answer: "
 }
 
 // bounds puts the moments of an outage on the timeline's clock. Began and Ended
@@ -153,12 +185,14 @@ func (o *outages) flush() {
 	if o.singles == 1 {
 		text = "One request failed between others that succeeded: " + Classes(o.classes)
 	}
-	o.log.Add(KindErrors, "service", text, map[string]string{"failed": strconv.Itoa(o.singles)})
+	o.log.Add(KindErrors, o.subject, text, map[string]string{"failed": strconv.Itoa(o.singles)})
 	o.singles, o.classes = 0, nil
 }
 
 // Describe says in one sentence how long an ended outage was.
-func Describe(o probe.Outage) string {
+func Describe(o probe.Outage) string { return describe("The service", o) }
+
+func describe(name string, o probe.Outage) string {
 	length := fmt.Sprintf("was down for between %.0f and %.0f ms", o.LowerMS, o.UpperMS)
 	switch {
 	case o.Unbounded:
@@ -166,7 +200,7 @@ func Describe(o probe.Outage) string {
 	case o.LowerMS < 0.5:
 		length = fmt.Sprintf("was down for at most %.0f ms", o.UpperMS)
 	}
-	return fmt.Sprintf("The service %s; %d requests failed: %s", length, o.Failed, Classes(o.ByClass))
+	return fmt.Sprintf("%s %s; %d requests failed: %s", name, length, o.Failed, Classes(o.ByClass))
 }
 
 // Classes lists failure classes by count, as in "503 × 120, timeout × 2".
