@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"zdl/internal/arena"
 	"zdl/internal/cluster/kube"
 	"zdl/internal/cluster/local/cloud"
 	"zdl/internal/cluster/local/fabric"
@@ -55,7 +54,12 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	}
 	d.view.Store(view)
 	log := d.story
-	game := arena.New(throughFaults{view, d.faults}, prober, log, arena.DefaultRules())
+	measuring := &probes{cluster: d.cluster, config: config, snap: view.Snapshot}
+	explain := d.explainer(client, observer)
+	game, err := d.newArena(view, prober, measuring, explain)
+	if err != nil {
+		return err
+	}
 	d.work.Go(func() { view.Run(ctx) })
 	d.work.Go(func() { observer.Run(ctx) })
 	d.startProbing = func() {
@@ -65,11 +69,11 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	}
 	handler := web.Handler(web.Deps{
 		Name: d.name, Cluster: view, Probe: prober, Arena: game, Timeline: log,
-		Probes:     &probes{cluster: d.cluster, config: config, snap: view.Snapshot},
+		Probes:     measuring,
 		Power:      power{d, view},
 		Faults:     d.faults,
 		Status:     func() any { return d.status(ctx) },
-		Cause:      d.explainer(client, observer),
+		Cause:      explain,
 		Kubeconfig: func() ([]byte, error) { return os.ReadFile(d.kubeconfigPath()) },
 		Done:       ctx.Done(),
 		Log:        d.log,
