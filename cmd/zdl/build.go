@@ -105,6 +105,8 @@ func buildStep(e artifact.Event, elapsed time.Duration) lab.Progress {
 	p := lab.Progress{Phase: e.Name, Elapsed: elapsed, Done: e.Done}
 	name := strings.TrimSpace(e.Name + " " + e.Version)
 	switch {
+	case e.Done && e.Detail != "": // an image that was left out
+		p.Detail = e.Name + " " + e.Detail
 	case e.Done && e.Version != "":
 		p.Detail = e.Version
 	case e.Done:

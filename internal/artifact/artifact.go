@@ -46,6 +46,9 @@ type Set struct {
 
 	Images   map[string]string `json:"images"`   // short name → reference, "coredns" → "zdl.local/coredns:v1.15.0"
 	Versions map[string]string `json:"versions"` // family → version, "kubernetes" → "v1.36.3"
+	// Without are the images that were left out, and why: "postgres" → "it is made
+	// of Debian packages, and this machine has no apt-get".
+	Without map[string]string `json:"without,omitempty"`
 }
 
 // GoldenMount is where nodes must see Set.Golden, read-only: the symbolic

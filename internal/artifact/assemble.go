@@ -7,7 +7,7 @@ import (
 )
 
 // assemble makes the generation that the plans add up to, unless it is there.
-func (b *builder) assemble(plans []plan, versions map[string]string) (*Set, error) {
+func (b *builder) assemble(plans []plan, versions, without map[string]string) (*Set, error) {
 	k, err := b.setKey(plans)
 	if err != nil {
 		return nil, err
@@ -21,7 +21,7 @@ func (b *builder) assemble(plans []plan, versions map[string]string) (*Set, erro
 	if b.native() && os.Geteuid() != 0 {
 		return nil, fmt.Errorf("images are unpacked by containerd, which needs root: run zdl build as root")
 	}
-	set := &Set{Arch: b.o.Arch, Versions: versions, Images: map[string]string{}}
+	set := &Set{Arch: b.o.Arch, Versions: versions, Images: map[string]string{}, Without: without}
 	set.at(filepath.Join(b.tmp, "set"))
 	if err := b.linkPrograms(set, plans); err != nil {
 		return nil, fmt.Errorf("collect the programs: %w", err)

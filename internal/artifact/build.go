@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,7 +118,7 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &builder{ctx: ctx, o: o, log: log, steps: len(families) + 4}, nil
+	return &builder{ctx: ctx, o: o, log: log}, nil
 }
 
 func (b *builder) native() bool { return b.o.Arch == runtime.GOARCH }
@@ -136,21 +137,49 @@ func (b *builder) run() (*Set, error) {
 	if err := b.checkRequirements(plans); err != nil {
 		return nil, err
 	}
+	optional, reason := b.planPostgres()
+	without := map[string]string{}
+	if reason == "" {
+		plans = append(plans, optional)
+	} else if b.native() {
+		without[postgresImage] = reason
+	}
+	b.steps = len(plans) + 3
 	versions := map[string]string{}
+	built := plans[:0:0]
 	for _, p := range plans {
 		b.begin(p.name)
 		b.version = p.version
-		if p.ready() {
-			b.done(true)
-		} else if err := b.compile(p); err != nil {
-			return nil, fmt.Errorf("build %s %s: %w", p.name, p.version, err)
-		} else {
-			b.done(false)
+		cached := p.ready()
+		if !cached {
+			err = b.compile(p)
 		}
-		versions[p.name] = p.version
+		switch {
+		case err == nil:
+		case p.optional && b.ctx.Err() == nil:
+			without[p.name] = err.Error()
+			b.report(Event{Done: true, Detail: "left out: " + err.Error()})
+			continue
+		default:
+			return nil, fmt.Errorf("build %s %s: %w", p.name, p.version, err)
+		}
+		if p.optional {
+			found, err := packageVersions(p.dir)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(versions, found)
+			p.version = found[p.name]
+			b.version = p.version
+		} else {
+			versions[p.name] = p.version
+		}
+		built = append(built, p)
+		b.done(cached)
 	}
+	plans = built
 	versions["pause"] = pauseVersion // its module's version is that of Kubernetes
-	set, err := b.assemble(plans, versions)
+	set, err := b.assemble(plans, versions, without)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ type family struct {
 	tags     string
 	ldflags  string // "{version}" is replaced; -s -w are always there
 	overlay  []overlay
+	// optional: where it cannot be built, its image is left out, and why is said.
+	optional bool
 	// build replaces the Go compiler where a program is not written in Go.
 	build func(b *builder, f family, version, out string) ([]string, error)
 }

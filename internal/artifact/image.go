@@ -98,6 +98,11 @@ func recipes(plans map[string]plan) (layers map[string][]entry, images []image, 
 		layers[name] = []entry{{path: binDir + name, mode: 0o755, source: plans[name].program(name)}}
 		images = append(images, image{name: name, version: plans[name].version, layers: []string{"base", name}, entrypoint: []string{binDir + name}})
 	}
+	if p, ok := plans[postgresImage]; ok {
+		// Its layer is made already. PostgreSQL needs a shell, and people do.
+		images = append(images, image{name: postgresImage, version: imageTag(p.version), layers: []string{"base", "toolbox", postgresImage}, entrypoint: []string{"/usr/bin/patroni"},
+			user: fmt.Sprintf("%d:%d", PostgresUID, PostgresUID)})
+	}
 	return layers, images, nil
 }
 
@@ -155,6 +160,11 @@ func (b *builder) writeImages(plans map[string]plan, dir string) (map[string]str
 		}
 		if err := b.ctx.Err(); err != nil {
 			return nil, err
+		}
+	}
+	if p, ok := plans[postgresImage]; ok {
+		if layers[postgresImage], err = openLayer(p.dir); err != nil {
+			return nil, fmt.Errorf("layer %s: %w", postgresImage, err)
 		}
 	}
 	references := map[string]string{}
