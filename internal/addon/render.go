@@ -18,8 +18,8 @@ import (
 var manifests embed.FS
 
 // render fills in one manifest and splits it into its objects. An image that is
-// not in images and a field of shape that does not exist are errors.
-func render(path string, s *shape, images map[string]string) ([]*unstructured.Unstructured, error) {
+// not in images and a field that data does not have are errors.
+func render(path string, data any, images map[string]string) ([]*unstructured.Unstructured, error) {
 	t := template.New("").Option("missingkey=error")
 	t.Funcs(template.FuncMap{
 		"image": func(name string) (string, error) {
@@ -50,7 +50,7 @@ func render(path string, s *shape, images map[string]string) ([]*unstructured.Un
 		}
 	}
 	var filled bytes.Buffer
-	if err := t.ExecuteTemplate(&filled, path, s); err != nil {
+	if err := t.ExecuteTemplate(&filled, path, data); err != nil {
 		return nil, err
 	}
 	return split(&filled)
