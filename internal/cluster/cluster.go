@@ -150,6 +150,7 @@ type Pod struct {
 	Node       string    `json:"node"`
 	App        string    `json:"app"` // label app.kubernetes.io/name, app, k8s-app or component; else ""
 	IP         string    `json:"ip,omitempty"`
+	Role       string    `json:"role,omitempty"`   // of a database's member, by its label: RolePrimary, RoleReplica; that of a dead node says what it was
 	Phase      string    `json:"phase"`            // Pending, Running, Succeeded, Failed, Unknown
 	Reason     string    `json:"reason,omitempty"` // of a waiting container or the pod: CrashLoopBackOff, …
 	Ready      bool      `json:"ready"`

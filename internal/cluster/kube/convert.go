@@ -28,6 +28,9 @@ func convertPod(namespace string, sel labels.Selector) func(runtime.Object) podR
 			Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Node: p.Spec.NodeName, App: appOf(p.Labels),
 			IP: p.Status.PodIP, Phase: string(p.Status.Phase), Reason: p.Status.Reason, Created: p.CreationTimestamp.Time,
 		}}
+		if p.Labels["cluster-name"] != "" { // Patroni's
+			row.Role = cluster.DatabaseRole(p.Labels["role"])
+		}
 		if p.Status.StartTime != nil {
 			row.Started = p.Status.StartTime.Time
 		}
