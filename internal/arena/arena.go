@@ -69,16 +69,19 @@ type Config struct {
 	UserLevels string
 	// Fame is the file of the hall of fame; "": it is kept in memory.
 	Fame string
-	Log  *slog.Logger // default: discarded
+	// Defend is for defences, replays and the autopilot; nil: there are none.
+	Defend *Defending
+	Log    *slog.Logger // default: discarded
 }
 
 // Arena is a game on a live cluster.
 type Arena struct {
 	Config
-	hall  *hall
-	parts []part
-	work  sync.WaitGroup
-	kick  chan struct{} // wakes Run
+	hall     *hall
+	parts    []part
+	defender *defender // nil without Config.Defend
+	work     sync.WaitGroup
+	kick     chan struct{} // wakes Run
 
 	mu       sync.Mutex
 	ctx      context.Context // of Run; nil before and after
@@ -127,6 +130,7 @@ func New(c Config) (*Arena, error) {
 		return nil, fmt.Errorf("there is no level to play: %v", a.wrongs)
 	}
 	a.play(time.Now(), a.levels[0])
+	a.defend(c.Defend)
 	return a, nil
 }
 
@@ -185,7 +189,7 @@ func (a *Arena) play(now time.Time, l *Level) {
 	g := newGame(now, l, a.arms[l.Name])
 	g.number = a.hall.rounds(l.Name)
 	if old := a.game; old != nil {
-		g.paused, g.version = old.paused, old.version+1
+		g.paused, g.blocked, g.version = old.paused, old.blocked, old.version+1
 	}
 	a.game = g
 	a.sync(now)

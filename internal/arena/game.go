@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"zdl/internal/arena/replay"
 	"zdl/internal/probe"
 )
 
@@ -97,7 +98,8 @@ type strike struct {
 	seen    seen
 	over    bool // the fault has ended, or was over at once
 	instant bool
-	newID   string // of the replacement
+	newID   string      // of the replacement
+	role    replay.Role // of the target, when it was struck
 }
 
 type visitor struct {

@@ -92,6 +92,7 @@ func (a *Arena) conclude(ctx context.Context, g *game, users served, longest *Ro
 		e.Story = append(e.Story, "Not everything is as it was: "+trouble+".")
 	}
 	a.keep(e)
+	a.defender.concluded(g, a.wellFrom)
 	a.tell(e)
 	g.finish(now, e)
 }
@@ -99,7 +100,7 @@ func (a *Arena) conclude(ctx context.Context, g *game, users served, longest *Ro
 // keep writes down that a round was played.
 func (a *Arena) keep(e *End) {
 	var fame *Fame
-	if e != nil && e.Won {
+	if e != nil && e.Won && !a.game.flown() {
 		f := a.game.fame(time.Now(), e)
 		fame = &f
 	}

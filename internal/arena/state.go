@@ -189,23 +189,35 @@ type Fame struct {
 
 // Defence is a change to the cluster that would have protected the service.
 type Defence struct {
-	Name     string `json:"name"`
-	Title    string `json:"title"`
-	Why      string `json:"why"`
-	Docs     string `json:"docs"`
-	Applied  bool   `json:"applied"`
-	Applying bool   `json:"applying"` // or being taken back
-	Trouble  string `json:"trouble,omitempty"`
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Why   string `json:"why"`
+	Docs  string `json:"docs"`
+	// Applied: the change is there and its condition was observed.
+	Applied  bool `json:"applied"`
+	Applying bool `json:"applying"` // or being taken back
+	// Trouble says why it could not be applied or taken back.
+	Trouble string `json:"trouble,omitempty"`
+	// Unavailable says why it cannot be applied to this lab.
+	Unavailable string    `json:"unavailable,omitempty"`
+	Evidence    []string  `json:"evidence,omitempty"` // what was observed, a line per change
+	Since       time.Time `json:"since,omitzero"`     // it is applied
 }
 
 // Measured is what one play of a round's attack came to.
 type Measured struct {
-	DownMS   float64       `json:"downMs"` // sure downtime of the level's subject
-	UpperMS  float64       `json:"upperMs"`
-	Outages  []RoundOutage `json:"outages"`
-	Strikes  int           `json:"strikes"` // proven
-	Failed   int           `json:"failed"`  // strikes that could not be carried out
-	Defences []string      `json:"defences"`
+	DownMS  float64 `json:"downMs"` // sure downtime of the level's subject, of all outages together
+	UpperMS float64 `json:"upperMs"`
+	// LongestMS and LongestUpperMS bound the longest outage.
+	LongestMS      float64       `json:"longestMs"`
+	LongestUpperMS float64       `json:"longestUpperMs"`
+	FailedRequests int           `json:"failedRequests"` // of the prober
+	SteadyMS       float64       `json:"steadyMs"`       // from the first strike until everything was as it should be; 0: not seen
+	Outages        []RoundOutage `json:"outages"`
+	Strikes        int           `json:"strikes"` // proven
+	Failed         int           `json:"failed"`  // strikes that could not be carried out
+	Defences       []string      `json:"defences"`
+	Notes          []string      `json:"notes"` // where targets stood in for others, and what could not be struck
 }
 
 // Replay plays a round's strikes once more against the cluster as it is now.

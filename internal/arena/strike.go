@@ -23,6 +23,7 @@ const (
 // returns when the fault is proven, with the reason why it could not be made, or
 // after two seconds with the strike under way. Refusals are of type *Error.
 func (a *Arena) Hit(ctx context.Context, who Visitor, target, weapon string) (HitResult, error) {
+	a.arrives(&who)
 	who.Name = visitorName(who.Name)
 	a.mu.Lock()
 	if a.ctx == nil {
@@ -50,6 +51,7 @@ func (a *Arena) Hit(ctx context.Context, who Visitor, target, weapon string) (Hi
 		}
 		return r, nil
 	}
+	k.role = a.roleOf(k.seen.id)
 	request, err := request(g.arms.kinds[k.Weapon], g.arms.files[k.Weapon], &k.seen, who.Name)
 	begun := a.ctx
 	done := make(chan error, 1)
