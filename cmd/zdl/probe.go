@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,14 +36,15 @@ Interrupted, it prints what it has measured so far.`,
   zdl probe --lanes all --for 1m
   zdl probe --lanes reused+h2,write --from worker-1
   zdl probe --subject path --for 2m           in which layer does an outage begin?
+  zdl probe --subject database --for 1m       is anything lost that was confirmed?
   zdl probe --subject api -o json | jq .outages`,
 		Args: args(cobra.NoArgs, "zdl probe --lanes all"),
 	}
 	output := outputFlag(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&r.Subject, "subject", probe.SubjectService, "what is asked: service, api, dns or path")
-	flags.StringVar(&r.Lanes, "lanes", "", `lanes separated by commas, or all (default "new,reused"; of api "reused,reused+write")`)
-	flags.Float64Var(&r.Rate, "rate", 0, "requests a second of each lane, 1 to 1000, of api to 50 (default 200; of path 50, of api and dns 20)")
+	flags.StringVar(&r.Subject, "subject", probe.SubjectService, "what is asked: service, api, dns, path or database")
+	flags.StringVar(&r.Lanes, "lanes", "", `lanes separated by commas, or all (default "new,reused"; of api "reused,reused+write", of database "new+write,reused+write")`)
+	flags.Float64Var(&r.Rate, "rate", 0, "requests a second of each lane, 1 to 1000, of api to 50, of database to 100 (default 200; of path 50, of api and dns 20, of database 10)")
 	flags.DurationVar(&r.For, "for", 30*time.Second, "how long, 1s to 10m")
 	flags.StringVar(&r.From, "from", "", `where to ask from: a machine, a zone, or pod:NAMESPACE/NAME (default "outside"; of dns a worker)`)
 	flags.DurationVar(&r.Timeout, "timeout", time.Second, "of each request, 10ms to 30s")
@@ -118,6 +120,9 @@ func (a *app) printProbe(r *probe.Report) error {
 	if len(r.Outages) == 0 {
 		fmt.Fprintln(a.stdout, paint(a.stdout, green, "Not one request failed."))
 	}
+	if w := r.Writes; w != nil {
+		fmt.Fprintln(a.stdout, a.writes(w))
+	}
 	if r.Pauses > 0 {
 		fmt.Fprintf(a.stdout, "The prober itself did not run for %s in all (%s); that is nobody's outage.\n", milliseconds(r.PausedMS), plural(r.Pauses, "pause"))
 	}
@@ -125,6 +130,18 @@ func (a *app) printProbe(r *probe.Report) error {
 		fmt.Fprintln(a.stdout, n)
 	}
 	return err
+}
+
+// writes says what became of a database's writes.
+func (a *app) writes(w *probe.Writes) string {
+	promised := fmt.Sprintf("%s acknowledged", plural(int(w.Acknowledged), "write"))
+	switch {
+	case !w.Checked:
+		return promised + "; what the database holds has not been compared yet."
+	case w.Lost > 0:
+		return paint(a.stdout, red, fmt.Sprintf("%s, %d of them lost: %s.", promised, w.Lost, strings.Join(w.LostRanges, ", ")))
+	}
+	return paint(a.stdout, green, promised+", none lost") + fmt.Sprintf("; of %d without an answer %d took effect.", w.Unconfirmed, w.Stored)
 }
 
 // downtime is a sum of outages in a cell of a table.

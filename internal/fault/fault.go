@@ -27,13 +27,14 @@ const (
 	LayerNameService  Layer = "name-service"
 	LayerControlPlane Layer = "control-plane"
 	LayerEtcd         Layer = "etcd"
+	LayerDatabase     Layer = "database"
 	LayerObject       Layer = "object" // cluster objects
 	LayerCompound     Layer = "compound"
 )
 
 // Layers lists them in the order in which they are shown.
 func Layers() []Layer {
-	return []Layer{LayerPod, LayerNode, LayerNetwork, LayerZone, LayerEdge, LayerNameService, LayerControlPlane, LayerEtcd, LayerObject, LayerCompound}
+	return []Layer{LayerPod, LayerNode, LayerNetwork, LayerZone, LayerEdge, LayerNameService, LayerControlPlane, LayerEtcd, LayerDatabase, LayerObject, LayerCompound}
 }
 
 // Kind is one kind of fault in the catalogue. It describes itself: what it

@@ -24,6 +24,7 @@ import (
 	"zdl/internal/cluster/local"
 	"zdl/internal/cluster/local/edge"
 	"zdl/internal/cluster/local/fabric"
+	"zdl/internal/database"
 	"zdl/internal/probe"
 	"zdl/internal/topology"
 )
@@ -43,6 +44,8 @@ type probes struct {
 	cluster *local.Cluster
 	config  *rest.Config
 	snap    func() cluster.Snapshot
+	// database is the lab's PostgreSQL; nil: it can have none.
+	database *database.Manager
 
 	mu    sync.Mutex
 	users int // measurements that use the ConfigMap
@@ -80,6 +83,8 @@ func (p *probes) Probe(ctx context.Context, r probe.Request, each func(probe.Rep
 		m, err = p.path(ctx, r, at)
 	case probe.SubjectAPI:
 		m, release, err = p.api(ctx, r, at.dial)
+	case probe.SubjectDatabase:
+		m, release, err = p.ofDatabase(ctx, r, at.dial)
 	}
 	tidy := sync.OnceFunc(func() {
 		if release != nil {
@@ -95,7 +100,7 @@ func (p *probes) Probe(ctx context.Context, r probe.Request, each func(probe.Rep
 	began := time.Now()
 	report := func(done bool) error {
 		out := m.Report()
-		out.Done, out.Subject, out.From, out.Notes = done, r.Subject, from, notes
+		out.Done, out.Subject, out.From, out.Notes = done, r.Subject, from, append(out.Notes, notes...)
 		out.Began, out.ElapsedMS = began, float64(time.Since(began).Milliseconds())
 		return each(out)
 	}

@@ -53,8 +53,12 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		return err
 	}
 	d.view.Store(view)
+	base, err := d.startDatabase(ctx, view.Snapshot)
+	if err != nil {
+		return err
+	}
 	log := d.story
-	measuring := &probes{cluster: d.cluster, config: config, snap: view.Snapshot}
+	measuring := &probes{cluster: d.cluster, config: config, snap: view.Snapshot, database: base}
 	explain := d.explainer(client, observer)
 	game, err := d.newArena(view, prober, measuring, explain)
 	if err != nil {
@@ -71,6 +75,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		Name: d.name, Cluster: view, Probe: prober, Arena: game, Timeline: log,
 		Probes:     measuring,
 		Power:      power{d, view},
+		Database:   base,
 		Faults:     d.faults,
 		Status:     func() any { return d.status(ctx) },
 		Cause:      explain,

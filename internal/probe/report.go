@@ -13,23 +13,29 @@ const (
 	SubjectAPI     = "api"     // the Kubernetes API through its virtual IP: reads and updates of one ConfigMap
 	SubjectDNS     = "dns"     // lookups of the service's name at the cluster's DNS address
 	SubjectPath    = "path"    // the service, and beside it each layer of the way to it
+	// SubjectDatabase is the lab's PostgreSQL through the users' virtual IP: rows are
+	// written, and at the end it is looked whether all that were acknowledged are there.
+	SubjectDatabase = "database"
 )
 
 // Subjects are all there are.
-var Subjects = []string{SubjectService, SubjectAPI, SubjectDNS, SubjectPath}
+var Subjects = []string{SubjectService, SubjectAPI, SubjectDNS, SubjectPath, SubjectDatabase}
 
 // Limits of a Request.
 const (
 	MaxLength    = 10 * time.Minute
 	MaxTotalRate = 4000 // requests a second of all lanes
 	MaxAPIRate   = 50   // a second per lane: every update is a write to etcd
+	// MaxDatabaseRate a second per lane: a new connection is a process of the server
+	// and a log-in.
+	MaxDatabaseRate = 100
 )
 
 // Request asks for a measurement beside the lab's own.
 type Request struct {
 	Subject string        `json:"subject,omitempty"` // default service
-	Lanes   string        `json:"lanes,omitempty"`   // see ParseLanes; default "new,reused"; of api only new, reused, read, write; not for dns and path
-	Rate    float64       `json:"rate,omitempty"`    // requests a second of each lane, 1 to 1000, of api to 50; default 200, of path 50, of api and dns 20
+	Lanes   string        `json:"lanes,omitempty"`   // see ParseLanes; default "new,reused"; of api and database only new, reused, read, write; not for dns and path
+	Rate    float64       `json:"rate,omitempty"`    // requests a second of each lane, 1 to 1000, of api to 50, of database to 100; default 200, of path 50, of api and dns 20, of database 10
 	For     time.Duration `json:"for,omitempty"`     // nanoseconds, 1 s to 10 min; default 30 s
 	From    string        `json:"from,omitempty"`    // a machine, a zone, or pod:NAMESPACE/NAME; default the machine "outside", of dns a node
 	Timeout time.Duration `json:"timeout,omitempty"` // of each request, 10 ms to 30 s; default 1 s
@@ -51,6 +57,8 @@ func (r *Request) Defaults() error {
 	case fixed:
 	case r.Lanes == "" && r.Subject == SubjectAPI:
 		r.Lanes = "reused,reused+write"
+	case r.Lanes == "" && r.Subject == SubjectDatabase:
+		r.Lanes = "new+write,reused+write"
 	case r.Lanes == "":
 		r.Lanes = "new,reused"
 	}
@@ -58,8 +66,11 @@ func (r *Request) Defaults() error {
 	if r.Subject == SubjectAPI {
 		highest = MaxAPIRate
 	}
+	if r.Subject == SubjectDatabase {
+		highest = MaxDatabaseRate
+	}
 	if r.Rate == 0 {
-		r.Rate = map[string]float64{SubjectService: 200, SubjectPath: 50, SubjectAPI: 20, SubjectDNS: 20}[r.Subject]
+		r.Rate = map[string]float64{SubjectService: 200, SubjectPath: 50, SubjectAPI: 20, SubjectDNS: 20, SubjectDatabase: 10}[r.Subject]
 	}
 	if r.Rate < 1 || r.Rate > highest {
 		return fmt.Errorf("rate %g: want 1 to %g requests a second of %s", r.Rate, highest, r.Subject)
@@ -72,6 +83,9 @@ func (r *Request) Defaults() error {
 		for _, l := range lanes {
 			if l.HTTP2 && r.Subject == SubjectAPI {
 				return fmt.Errorf("lane %q: the API is probed with HTTP/1.1 only", l)
+			}
+			if l.HTTP2 && r.Subject == SubjectDatabase {
+				return fmt.Errorf("lane %q: a database does not speak HTTP", l)
 			}
 		}
 		if total := r.Rate * float64(len(lanes)); total > MaxTotalRate {
@@ -112,6 +126,9 @@ type Report struct {
 	Degradations []Degradation `json:"degradations"`
 	// Attributions say in which layer each outage begins; of the subject path.
 	Attributions []Attribution `json:"attributions,omitempty"`
+	// Writes are those of the subject database, and whether the acknowledged ones
+	// are there.
+	Writes       *Writes       `json:"writes,omitempty"`
 	Pauses       int           `json:"pauses"`   // times the prober itself did not run
 	PausedMS     float64       `json:"pausedMs"` // for how long, in all
 	Notes        []string      `json:"notes,omitempty"`

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"zdl/internal/cluster"
 	"zdl/internal/fault"
 )
 
@@ -44,7 +45,7 @@ type media struct {
 
 // documented are the Go types of the schemas whose fields are listed.
 var documented = map[string]any{
-	"Error": Error{}, "Status": Status{}, "HitRequest": HitRequest{}, "PowerRequest": PowerRequest{}, "PowerReply": PowerReply{},
+	"Error": Error{}, "Status": Status{}, "HitRequest": HitRequest{}, "PowerRequest": PowerRequest{}, "PowerReply": PowerReply{}, "Database": cluster.Database{}, "DatabaseRequest": DatabaseRequest{},
 	"Kind": fault.Kind{}, "Param": fault.Param{}, "Target": fault.Target{}, "Request": fault.Request{}, "Attack": fault.Attack{},
 }
 

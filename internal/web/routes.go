@@ -26,6 +26,8 @@ func (s *server) routes() map[string]http.HandlerFunc {
 		"GET /api/v1/events":              s.hub.serve,
 		"POST /api/v1/hit":                s.postHit,
 		"POST /api/v1/nodes/{name}/power": owner(s.postPower),
+		"GET /api/v1/database":            s.getDatabase,
+		"POST /api/v1/database":           owner(s.postDatabase),
 		"GET /api/v1/kubeconfig":          owner(s.getKubeconfig),
 	}
 	maps.Copy(routes, s.faultRoutes())

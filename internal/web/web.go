@@ -53,6 +53,8 @@ type Deps struct {
 	Arena    *arena.Arena
 	Timeline *timeline.Log
 
+	// Database can be installed; nil where there is none to be had.
+	Database Database
 	// Faults breaks things and puts them right; nil where there is none.
 	Faults Faults
 	// Power switches nodes; nil where machines cannot be switched.

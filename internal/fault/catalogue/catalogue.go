@@ -34,6 +34,7 @@ func Kinds(w *step.World) []fault.Kind {
 		c.resources(),
 		c.certificates(),
 		c.etcdData(),
+		c.databases(),
 		{fault.Compound()},
 	} {
 		out = append(out, kinds...)

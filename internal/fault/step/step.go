@@ -93,6 +93,8 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 		return &Reboot{w: w}
 	case "service-stop":
 		return &ServiceStop{w: w}
+	case "switchover":
+		return &Switchover{w: w}
 	case "vip-flap":
 		return &VIPFlap{w: w}
 	case "patch":

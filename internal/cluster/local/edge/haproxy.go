@@ -37,7 +37,7 @@ func HAProxy(t *topology.Topology, m *topology.Machine) ([]byte, error) {
 	return render("haproxy.cfg.tmpl", map[string]any{
 		"Name": m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
 		"UserVIP": topology.UserVIP, "APIVIP": topology.APIVIP, "APIPort": topology.APIPort,
-		"APIServers": apiServers, "Ingresses": ingresses(t),
+		"APIServers": apiServers, "Databases": databases(t), "DatabasePort": topology.DatabasePort, "Ingresses": ingresses(t),
 		"Errors": []struct {
 			Status int
 			Text   string

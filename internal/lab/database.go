@@ -1,0 +1,179 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"zdl/internal/cluster"
+	"zdl/internal/database"
+	"zdl/internal/probe"
+	"zdl/internal/topology"
+)
+
+// startDatabase takes over the database that was installed on demand, if any, and
+// looks after it until ctx ends.
+func (d *daemon) startDatabase(ctx context.Context, snapshot func() cluster.Snapshot) (*database.Manager, error) {
+	missing := ""
+	if d.set.Images[database.App] == "" {
+		missing = "its programs and images were built without PostgreSQL"
+		if why := d.set.Without[database.App]; why != "" {
+			missing += ": " + why
+		}
+	}
+	manager, err := database.New(database.Config{
+		Missing: missing,
+		Objects: d.cluster.DatabaseObjects,
+		Kube:    d.cluster.RESTConfig,
+		File:    filepath.Join(d.dirs.state(d.name), "database.json"),
+		Balancers: func() []string {
+			var out []string
+			for _, m := range d.cluster.Topology.Of(topology.KindEdge) {
+				if d.cluster.Powered(m.Name) {
+					out = append(out, m.Name)
+				}
+			}
+			return out
+		},
+		HAProxy: d.cluster.HAProxy,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return d.cluster.Dial(ctx, "outside", network, addr)
+		},
+		Snapshot: snapshot,
+		Record:   func(kind, subject, text string, fields map[string]string) { d.story.Add(kind, subject, text, fields) },
+		Log:      d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.work.Go(func() { manager.Run(ctx) })
+	return manager, nil
+}
+
+// ledgerPatience is how long a database that does not answer at the end of a
+// measurement is asked what it holds: a failover and a half.
+const ledgerPatience = 20 * time.Second
+
+// ofDatabase writes to the lab's database, or reads from it. The result removes
+// what was written.
+func (p *probes) ofDatabase(ctx context.Context, r probe.Request, dial dialer) (measurement, func() error, error) {
+	if p.database == nil {
+		return nil, nil, errors.New("this lab has no database")
+	}
+	password, err := p.database.Password()
+	if err != nil {
+		return nil, nil, err
+	}
+	lanes, err := probe.ParseLanes(r.Lanes)
+	if err != nil {
+		return nil, nil, err
+	}
+	base := probe.Database{Address: database.Address(), User: database.User, Password: password, Name: database.Name,
+		Run: rand.Text(), Ledger: &probe.Ledger{}, Dial: dial, Who: p.podAt}
+	prepare, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := base.Prepare(prepare); err != nil {
+		return nil, nil, fmt.Errorf("make a table in the database: %w", err)
+	}
+	var configs []probe.Config
+	for _, l := range lanes {
+		d := base
+		d.Reuse, d.Write = l.Reuse, l.Write
+		configs = append(configs, probe.Config{Lane: l.String(), URL: "postgres://" + base.Address + "/" + base.Name, Rate: r.Rate, Timeout: r.Timeout, Subject: d.Subject()})
+	}
+	group, err := probe.NewGroup(configs...)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &checkedDatabase{Group: group, database: &base, writes: base.Ledger.Promise().Count()}
+	return m, func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := base.Forget(ctx); err != nil {
+			return fmt.Errorf("the rows of this measurement stay in the database: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// podAt names the pod that has an address, else the address.
+func (p *probes) podAt(address string) string {
+	for _, pod := range p.snap().System {
+		if pod.IP == address {
+			return pod.Name
+		}
+	}
+	return address
+}
+
+// checkedDatabase compares what the database holds with what it had acknowledged:
+// after each outage, and at the end.
+type checkedDatabase struct {
+	*probe.Group
+	database *probe.Database
+
+	mu     sync.Mutex
+	writes probe.Writes
+	failed error // of the last comparison
+}
+
+// Report adds what became of the writes.
+func (c *checkedDatabase) Report() probe.Report {
+	r := c.Group.Report()
+	now := c.database.Ledger.Promise().Count()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.writes
+	w.Sent, w.Acknowledged, w.Timelines = now.Sent, now.Acknowledged, now.Timelines
+	r.Writes = &w
+	if c.failed != nil {
+		r.Notes = append(r.Notes, "What the database holds could not be compared with what it had acknowledged: "+c.failed.Error())
+	}
+	return r
+}
+
+// Run measures until ctx ends, and compares.
+func (c *checkedDatabase) Run(ctx context.Context) {
+	looking, stop := context.WithCancel(ctx)
+	var follow sync.WaitGroup
+	follow.Go(func() {
+		tick := time.NewTicker(2 * time.Second)
+		defer tick.Stop()
+		for seen := 0; ; {
+			select {
+			case <-looking.Done():
+				return
+			case <-tick.C:
+			}
+			if ended := c.Down().Count; ended > seen && c.compare(looking, 2*time.Second) == nil {
+				seen = ended
+			}
+		}
+	})
+	c.Group.Run(ctx)
+	stop()
+	follow.Wait()
+	deadline := time.Now().Add(ledgerPatience)
+	for c.compare(context.WithoutCancel(ctx), 2*time.Second) != nil && time.Now().Before(deadline) {
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+func (c *checkedDatabase) compare(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	w, err := c.database.Check(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed, c.writes.Checked = err, false
+		return err
+	}
+	c.writes, c.failed = w, nil
+	return nil
+}
