@@ -128,11 +128,11 @@ type Report struct {
 	Attributions []Attribution `json:"attributions,omitempty"`
 	// Writes are those of the subject database, and whether the acknowledged ones
 	// are there.
-	Writes       *Writes       `json:"writes,omitempty"`
-	Pauses       int           `json:"pauses"`   // times the prober itself did not run
-	PausedMS     float64       `json:"pausedMs"` // for how long, in all
-	Notes        []string      `json:"notes,omitempty"`
-	Error        string        `json:"error,omitempty"` // why it ended early
+	Writes   *Writes  `json:"writes,omitempty"`
+	Pauses   int      `json:"pauses"`   // times the prober itself did not run
+	PausedMS float64  `json:"pausedMs"` // for how long, in all
+	Notes    []string `json:"notes,omitempty"`
+	Error    string   `json:"error,omitempty"` // why it ended early
 }
 
 // Degradation is a degraded span of one lane.
