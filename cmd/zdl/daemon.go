@@ -8,7 +8,7 @@ import (
 
 // daemonCmd is what `zdl up` leaves behind; people have no need to call it.
 func (a *app) daemonCmd() *cobra.Command {
-	var listen string
+	var listen lab.Listen
 	cmd := &cobra.Command{
 		Use:    "daemon",
 		Short:  "Watch over a lab (zdl up starts this)",
@@ -18,6 +18,6 @@ func (a *app) daemonCmd() *cobra.Command {
 			return lab.RunDaemon(cmd.Context(), a.dirs, a.name, listen)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "", "address of the page and its API")
+	listenFlags(cmd, &listen)
 	return cmd
 }

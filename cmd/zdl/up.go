@@ -19,7 +19,8 @@ import (
 
 // upFlags say which lab to boot and how.
 type upFlags struct {
-	profile, file, timing, listen        string
+	profile, file, timing                string
+	listen                               lab.Listen
 	foreground, printConfig, printSchema bool
 }
 
@@ -37,7 +38,8 @@ Profiles:` + profileList(),
   zdl up --profile small
   zdl up -f lab.yaml
   zdl up --profile shop --timing fast --name second
-  zdl up --profile ha --print-config > lab.yaml   a file to begin with`,
+  zdl up --profile ha --print-config > lab.yaml   a file to begin with
+  zdl up --public 0.0.0.0:8420                    others can play, too: see docs/public.md`,
 		Args: args(cobra.NoArgs, "zdl up --profile small"),
 	}
 	output := outputFlag(cmd)
@@ -45,7 +47,7 @@ Profiles:` + profileList(),
 	flags.StringVar(&f.profile, "profile", "", "built-in lab: small, ha or shop (default "+labfile.DefaultProfile+")")
 	flags.StringVarP(&f.file, "file", "f", "", "lab file; - is standard input")
 	flags.StringVar(&f.timing, "timing", "", "failure clock: realistic (Kubernetes' defaults), fast (short leases and grace periods), or patient (long ones, for emulated machines)")
-	flags.StringVar(&f.listen, "listen", "", "address of the page and its API, HOST:PORT (default the first free of 127.0.0.1:8420-8499)")
+	listenFlags(cmd, &f.listen)
 	flags.BoolVar(&f.foreground, "foreground", false, "stay and watch over the lab instead of leaving a daemon behind")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print the complete lab file and boot nothing")
 	flags.BoolVar(&f.printSchema, "print-schema", false, "print the JSON Schema of lab files and boot nothing")
@@ -55,6 +57,9 @@ Profiles:` + profileList(),
 		if f.printSchema {
 			_, err := a.stdout.Write(labfile.Schema())
 			return err
+		}
+		if err := f.listen.Check(); err != nil {
+			return &usageError{err.Error(), "zdl up --public 0.0.0.0:8420"}
 		}
 		wanted, err := a.wantedLab(f)
 		if err != nil {
@@ -165,6 +170,9 @@ func (a *app) up(ctx context.Context, l *labfile.Lab, f upFlags, output string) 
 		return a.printJSON(info)
 	}
 	a.printInfo(info)
+	if info.Public != "" {
+		return a.printPublic(ctx, info)
+	}
 	return nil
 }
 

@@ -39,8 +39,8 @@ const bootLimit = 20 * time.Minute
 // RunDaemon supervises a lab until ctx ends: it boots or adopts the machines,
 // forwards loopback ports into the lab, watches, probes and serves. When it
 // ends, the cluster goes on running.
-func RunDaemon(ctx context.Context, d Dirs, name, listenAddress string) error {
-	return runDaemon(ctx, d, name, listenAddress, nil)
+func RunDaemon(ctx context.Context, d Dirs, name string, l Listen) error {
+	return runDaemon(ctx, d, name, l, nil)
 }
 
 type daemon struct {
@@ -52,6 +52,8 @@ type daemon struct {
 	cluster *local.Cluster
 	boot    *bootLog
 	record  daemonRecord
+	listen  Listen
+	etcd    etcdLeader
 	faults  *fault.Engine
 	story   *timeline.Log                // everything that happened
 	view    atomic.Pointer[kube.View]    // what is seen of the cluster, once its API has answered
@@ -63,7 +65,10 @@ type daemon struct {
 	startProbing, ready func()
 }
 
-func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress func(Progress)) error {
+func runDaemon(ctx context.Context, d Dirs, name string, l Listen, progress func(Progress)) error {
+	if err := l.Check(); err != nil {
+		return err
+	}
 	held, err := lock(daemonLockPath(d, name))
 	if errors.Is(err, errLocked) {
 		return fmt.Errorf("lab %q has a daemon already", name)
@@ -82,7 +87,7 @@ func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress
 
 	ctx, cancel := context.WithCancel(ctx)
 	dm := &daemon{
-		dirs: d, name: name, boot: newBootLog(),
+		dirs: d, name: name, listen: l, boot: newBootLog(),
 		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	defer dm.work.Wait()
@@ -92,9 +97,9 @@ func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress
 	if err != nil {
 		return err
 	}
-	dm.serve(ctx, unixListener)
+	dm.serve(ctx, unixListener, http.HandlerFunc(dm.answer))
 
-	info, err := dm.bring(ctx, listenAddress, progress)
+	info, err := dm.bring(ctx, progress)
 	dm.boot.finish(info, err)
 	if err != nil {
 		dm.log.Error("boot failed", "error", err)
@@ -113,7 +118,7 @@ func runDaemon(ctx context.Context, d Dirs, name, listenAddress string, progress
 }
 
 // bring does everything that lies between an empty machine and a usable lab.
-func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(Progress)) (*Info, error) {
+func (d *daemon) bring(ctx context.Context, progress func(Progress)) (*Info, error) {
 	data, err := os.ReadFile(labFilePath(d.dirs, d.name))
 	if err != nil {
 		return nil, err
@@ -133,6 +138,7 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 		StateDir: d.dirs.state(d.name), RunDir: d.dirs.run(d.name), RunRoot: d.dirs.Run,
 		Init: filepath.Join(filepath.Dir(self), "zdl-init"), Log: d.log,
 	})
+	d.etcd.ask, d.etcd.spawn = d.cluster.EtcdLeader, d.work.Go
 	if d.story, err = timeline.Open(filepath.Join(d.dirs.state(d.name), "timeline.jsonl")); err != nil {
 		return nil, err
 	}
@@ -141,7 +147,12 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 	if err := d.startFaults(ctx); err != nil {
 		return nil, err
 	}
-	page, err := d.listenLoopback(ctx, listenAddress)
+	// First, so that the page beside it takes a port that is still free.
+	public, err := d.listenPublic()
+	if err != nil {
+		return nil, err
+	}
+	page, err := d.listenLoopback(ctx, d.listen.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -171,8 +182,18 @@ func (d *daemon) bring(ctx context.Context, listenAddress string, progress func(
 		return nil, err
 	}
 	d.ready()
-	d.serve(ctx, page)
+	for _, l := range []net.Listener{page, public} {
+		if l == nil {
+			continue
+		}
+		if err := d.servePage(ctx, l); err != nil {
+			return nil, err
+		}
+	}
 	info.Page = "http://" + d.record.Listen
+	if public != nil {
+		info.Public = "http://" + public.Addr().String()
+	}
 	info.API = "https://" + d.record.API
 	info.Users = "http://" + d.record.Users
 	info.Phases, _, _, _ = d.boot.after(0)
@@ -214,6 +235,18 @@ func (d *daemon) listenUnix() (net.Listener, error) {
 		return nil, err
 	}
 	return l, os.Chmod(path, 0o600)
+}
+
+// listenPublic takes the address that others reach, nil if there is none.
+func (d *daemon) listenPublic() (net.Listener, error) {
+	if d.listen.Public == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", d.listen.Public)
+	if err != nil {
+		return nil, fmt.Errorf("listen for visitors: %w", err)
+	}
+	return l, nil
 }
 
 // listenLoopback takes the three loopback ports, the same as before where they

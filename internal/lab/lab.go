@@ -119,7 +119,7 @@ type Progress struct {
 type UpOptions struct {
 	Name       string
 	Lab        *labfile.Lab   // nil: the stored one, else the default profile
-	Listen     string         // page and API, "host:port"; "": the first free of 127.0.0.1:8420 to 8499
+	Listen     Listen         // where page and API are served
 	Foreground bool           // stay and supervise instead of leaving a daemon behind
 	Progress   func(Progress) // may be nil
 }
@@ -128,12 +128,13 @@ type UpOptions struct {
 type Info struct {
 	Name       string        `json:"name"`
 	Profile    string        `json:"profile,omitempty"`
-	Page       string        `json:"page"`       // URL of the page and of its API
-	API        string        `json:"api"`        // URL of the Kubernetes API through the virtual IP
-	Users      string        `json:"users"`      // URL of the service as its users reach it
-	Kubeconfig string        `json:"kubeconfig"` // path
-	Serving    time.Duration `json:"serving"`    // nanoseconds until the first 200 through the users' virtual IP with all nodes Ready
-	Took       time.Duration `json:"took"`       // nanoseconds until everything is redundant and `zdl up` returned
+	Page       string        `json:"page"`             // URL of the page and of its API
+	Public     string        `json:"public,omitempty"` // URL for visitors from elsewhere; "": there are none
+	API        string        `json:"api"`              // URL of the Kubernetes API through the virtual IP
+	Users      string        `json:"users"`            // URL of the service as its users reach it
+	Kubeconfig string        `json:"kubeconfig"`       // path
+	Serving    time.Duration `json:"serving"`          // nanoseconds until the first 200 through the users' virtual IP with all nodes Ready
+	Took       time.Duration `json:"took"`             // nanoseconds until everything is redundant and `zdl up` returned
 	Phases     []Progress    `json:"phases"`
 }
 

@@ -4,19 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"time"
+
+	"zdl/internal/web"
+	"zdl/internal/web/visitor"
 )
 
 // serve answers HTTP on a listener until ctx ends.
-func (d *daemon) serve(ctx context.Context, listener net.Listener) {
-	server := &http.Server{
-		Handler:           http.HandlerFunc(d.answer),
-		ReadHeaderTimeout: 5 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
+func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.Handler) {
+	server := web.NewServer(handler)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug) // visitors' broken requests
 	d.work.Go(func() {
 		if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			d.log.Error("serve", "address", listener.Addr().String(), "error", err)
@@ -33,7 +35,18 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) {
 	})
 }
 
-// answer serves the story of the boot always, faults as soon as there is an
+// servePage serves the page and its API, and no more than that, to whoever can
+// reach the listener.
+func (d *daemon) servePage(ctx context.Context, listener net.Listener) error {
+	proxies, err := d.listen.proxies()
+	if err != nil {
+		return err
+	}
+	d.serve(ctx, web.Bound(listener, visitor.DefaultLimits(), proxies), *d.handler.Load())
+	return nil
+}
+
+// answer is for the unix socket. It serves the story of the boot always, faults as soon as there is an
 // engine, and everything else once the lab is being watched.
 func (d *daemon) answer(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/v1/boot" && r.Method == http.MethodGet {

@@ -22,7 +22,10 @@ func (d *daemon) observer(touch func()) *local.Observer {
 }
 
 // tell adds one change of the cluster to the timeline.
-func (d *daemon) tell(c cluster.Change) { d.story.Record(c) }
+func (d *daemon) tell(c cluster.Change) {
+	d.etcd.heard(c)
+	d.story.Record(c)
+}
 
 // explainer answers why an outage lasted as long as it did.
 func (d *daemon) explainer(client kubernetes.Interface, observer *local.Observer) func(ctx context.Context, subject string, id int) (cause.Breakdown, bool) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,9 @@ func Up(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 
 func up(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	if _, err := artifact.Open(d.Cache); err != nil {
+		return nil, err
+	}
+	if err := o.Listen.Check(); err != nil {
 		return nil, err
 	}
 	if err := checkListen(o.Listen); err != nil {
@@ -131,9 +135,16 @@ func daemonEnds(ctx context.Context, d Dirs, name string, patience time.Duration
 	}
 }
 
-// checkListen fails early, before anything is made, if the page's address
-// cannot be had.
-func checkListen(address string) error {
+// checkListen fails early, before anything is made, if an address cannot be had.
+func checkListen(want Listen) error {
+	if want.Public != "" {
+		l, err := net.Listen("tcp", want.Public)
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s for visitors: choose another with --public IP:PORT (%w)", want.Public, err)
+		}
+		defer l.Close()
+	}
+	address := want.Page
 	l, err := listen(address, pagePorts[0], pagePorts[1])
 	if err != nil {
 		if address == "" {
@@ -190,7 +201,7 @@ func boot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 		return nil, err
 	}
 	defer logFile.Close()
-	cmd := exec.Command(self, "daemon", "--name", o.Name, "--listen", o.Listen)
+	cmd := exec.Command(self, append([]string{"daemon", "--name", o.Name}, o.Listen.args()...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", logFile, logFile
 	cmd.Env = append(os.Environ(), "ZDL_CACHE="+d.Cache, "ZDL_STATE="+d.State, "ZDL_RUN="+d.Run)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

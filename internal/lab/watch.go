@@ -71,13 +71,18 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		d.work.Go(func() { timeline.Follow(ctx, log, view, prober) })
 		d.work.Go(func() { game.Run(ctx) })
 	}
+	access, err := d.access()
+	if err != nil {
+		return err
+	}
 	handler := web.Handler(web.Deps{
 		Name: d.name, Cluster: view, Probe: prober, Arena: game, Timeline: log,
 		Probes:     measuring,
 		Power:      power{d, view},
 		Database:   base,
 		Faults:     d.faults,
-		Status:     func() any { return d.status(ctx) },
+		Status:     func(owner bool) any { return d.status(ctx, owner) },
+		Access:     access,
 		Cause:      explain,
 		Kubeconfig: func() ([]byte, error) { return os.ReadFile(d.kubeconfigPath()) },
 		Done:       ctx.Done(),
@@ -104,21 +109,23 @@ func (p power) PowerOn(ctx context.Context, node string) error {
 
 // Status is what a lab knows about itself beside the cluster's own view.
 type Status struct {
-	Info       Info              `json:"info"`
+	Info       Info              `json:"info,omitzero"` // for who asks on the lab's machine
 	Timing     string            `json:"timing"`
 	EtcdLeader string            `json:"etcdLeader"` // node name; "" while no member leads
 	Versions   map[string]string `json:"versions"`
 	Uptime     time.Duration     `json:"uptime"` // nanoseconds since this daemon began to serve
 }
 
-func (d *daemon) status(ctx context.Context) Status {
-	_, info, _, _ := d.boot.after(0)
+func (d *daemon) status(ctx context.Context, owner bool) Status {
 	s := Status{
 		Timing: string(d.lab.Timing), Versions: d.set.Versions,
-		EtcdLeader: d.cluster.EtcdLeader(ctx), Uptime: time.Since(d.boot.begin),
+		EtcdLeader: d.etcd.get(ctx), Uptime: time.Since(d.boot.begin),
 	}
-	if info != nil {
-		s.Info = *info
+	if owner {
+		s.EtcdLeader = d.cluster.EtcdLeader(ctx) // who asks once wants to know for sure
+		if _, info, _, _ := d.boot.after(0); info != nil {
+			s.Info = *info
+		}
 	}
 	return s
 }

@@ -49,8 +49,15 @@ type ProbeReply struct {
 
 // HitRequest is the body of POST /hit.
 type HitRequest struct {
-	Pod     string `json:"pod"`     // name or UID of a pod of the target
-	Visitor string `json:"visitor"` // a name to be shown, at most 24 characters
+	Target string `json:"target"` // ID of one of the arena's targets
+	Weapon string `json:"weapon"` // name of one that fits; "": the target's first
+	// Visitor names the session, as POST /arena/name does; "": the name it has.
+	Visitor string `json:"visitor"`
+}
+
+// NameRequest is the body of POST /arena/name.
+type NameRequest struct {
+	Name string `json:"name"` // at most visitor.MaxName characters are kept
 }
 
 // PowerRequest is the body of POST /nodes/{name}/power.

@@ -5,16 +5,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
 
-	"zdl/internal/arena"
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
+	"zdl/internal/web/visitor"
 )
 
 // fakeCluster stands in for Kubernetes in unit tests: it deletes pods, replaces
@@ -276,9 +277,11 @@ type lab struct {
 	cluster *fakeCluster
 	power   *fakePower
 	faults  *fakeFaults
+	game    *fakeGame
 	deps    Deps
 	handler http.Handler
-	end     func() // ends the event streams
+	streams func() int // that are open
+	end     func()     // ends the event streams
 }
 
 func newLab(t *testing.T, readyAfter time.Duration) *lab {
@@ -296,23 +299,24 @@ func newLab(t *testing.T, readyAfter time.Duration) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	game := arena.New(l.cluster, prober, log, arena.DefaultRules())
+	l.game = &fakeGame{cluster: l.cluster, faults: l.faults}
 	var wg sync.WaitGroup
 	wg.Go(func() { prober.Run(ctx) })
 	wg.Go(func() { timeline.Follow(ctx, log, l.cluster, prober) })
-	wg.Go(func() { game.Run(ctx) })
 	t.Cleanup(func() { l.end(); cancel(); wg.Wait(); service.Close() })
-	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: game, Timeline: log, Power: l.power, Faults: l.faults, Done: stop,
+	l.deps = Deps{Name: "test", Cluster: l.cluster, Probe: prober, Arena: l.game, Timeline: log, Power: l.power, Faults: l.faults, Done: stop,
 		Kubeconfig: func() ([]byte, error) { return []byte("kind: Config\n"), nil }}
-	l.handler = Handler(l.deps)
-	until(t, "the arena knows the pods", func() bool { return len(game.State().Pods) == 3 })
+	l.reopen(Access{})
 	return l
 }
 
 // serve listens on loopback TCP for as long as the test runs.
 func (l *lab) serve(t *testing.T) *httptest.Server {
 	t.Helper()
-	srv := httptest.NewServer(l.handler)
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = NewServer(l.handler)
+	srv.Listener = Bound(srv.Listener, visitor.DefaultLimits(), nil)
+	srv.Start()
 	t.Cleanup(func() { l.end(); srv.CloseClientConnections(); srv.Close() })
 	return srv
 }
@@ -324,4 +328,57 @@ func until(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("waited 15 s until %s", what)
 		}
 	}
+}
+
+// visitor is a browser of its own, on loopback at the address from (any
+// 127.0.0.0/8; "" for no matter which), that has been to the page.
+func (l *lab) visitor(t *testing.T, srv *httptest.Server, from string) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := &net.Dialer{}
+	if from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	tr := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 16}
+	t.Cleanup(tr.CloseIdleConnections)
+	c := &http.Client{Transport: tr, Jar: jar, Timeout: 20 * time.Second}
+	if code, _ := ask(t, c, "GET", srv.URL+"/api/v1/session", "", nil, nil); code != 200 {
+		t.Fatalf("the first answer is %d", code)
+	}
+	return c
+}
+
+// reopen serves the same lab to other people.
+func (l *lab) reopen(a Access) {
+	l.deps.Access = a
+	s := newServer(l.deps)
+	l.handler, l.streams = s.handler(), s.door.gate.Streams
+}
+
+// public is how a lab is open to the world, with a token for its owner.
+func public() Access { return Access{Public: true, Token: &fakeToken{value: "s3cret"}} }
+
+type fakeToken struct {
+	mu    sync.Mutex
+	value string
+	fail  error
+}
+
+func (f *fakeToken) Value() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.value
+}
+
+func (f *fakeToken) Rotate() (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != nil {
+		return "", f.fail
+	}
+	f.value += "+"
+	return f.value, nil
 }

@@ -3,37 +3,51 @@ package web
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
+	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"zdl/internal/fault"
 	"zdl/internal/probe"
+	"zdl/internal/timeline"
 )
 
 const (
-	// tickEvery is the pace of the event stream: 6.7 updates a second.
-	tickEvery = 150 * time.Millisecond
+	// tickEvery is the pace of the event stream while nothing special happens,
+	// tickApart what lies at least between two updates: 5 to 10 a second.
+	tickEvery = 200 * time.Millisecond
+	tickApart = 100 * time.Millisecond
 	// statusEvery is how often the slow parts are repeated.
-	statusEvery = time.Second
-	// backlog is how many frames a client may lag behind before it is cut off;
-	// its browser then reconnects and starts from the present.
-	backlog      = 128
-	maxClients   = 1000
-	writeTimeout = 10 * time.Second
+	statusEvery  = time.Second
 	firstSlots   = 500
 	firstEntries = 200
 )
 
-// hub turns the engine's state into frames, once for all clients. It works only
-// while somebody listens.
+// Visitors are woken in groups, with a pause between: a thousand goroutines that
+// want to run at once would keep the prober, which lives in the same process and
+// has to be punctual, from its processor for many milliseconds.
+const (
+	groups     = 16
+	groupPause = time.Millisecond
+	pauseFrom  = 64 // visitors
+)
+
+// linger is how long the hub works on when the last visitor has gone, who may
+// only have lost the connection.
+const linger = 15 * time.Second
+
+// hub turns the engine's state into batches of events, once for all visitors. It
+// works only while somebody listens.
 type hub struct {
-	d Deps
+	d      Deps
+	epoch  string        // tells the IDs of this hub from those of an earlier one
+	poked  chan struct{} // something happened that should be seen at once
+	zipper zipper
 
-	mu      sync.Mutex
-	clients map[*client]struct{}
-	stop    chan struct{} // ends the ticker; nil without clients
-
+	// work is held while a batch or a greeting is made, and guards what was sent.
+	work     sync.Mutex
 	slots    int64 // cursor of the prober's slots
 	outages  int   // highest closed outage that was sent
 	snapshot int64 // version sent
@@ -43,15 +57,25 @@ type hub struct {
 	seq      int64           // cursor of the timeline
 	struck   <-chan struct{} // closed when an attack changed
 	slow     time.Time
+	greeting batch // the whole state as of greeting.id
+
+	// mu is held for moments only; who holds work may take it, not the other way.
+	mu      sync.Mutex
+	ring    ring
+	seats   int
+	empty   time.Time // since when nobody is there
+	turn    int
+	wake    [groups]chan struct{}
+	running bool
 }
 
-// client is one open stream.
-type client struct {
-	frames chan []byte
-	gone   chan struct{} // closed when it lagged too far behind
+func newHub(d Deps) *hub {
+	h := &hub{d: d, epoch: strconv.FormatInt(time.Now().UnixMicro(), 36), poked: make(chan struct{}, 1)}
+	for i := range h.wake {
+		h.wake[i] = make(chan struct{})
+	}
+	return h
 }
-
-func newHub(d Deps) *hub { return &hub{d: d, clients: map[*client]struct{}{}} }
 
 // ProbeEvent is the data of a probe event.
 type ProbeEvent struct {
@@ -63,131 +87,204 @@ type ProbeEvent struct {
 	Outages []probe.Outage `json:"outages"`
 }
 
-func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
-	c := h.join()
-	if c == nil {
-		w.Header().Set("Retry-After", "10")
-		fail(w, http.StatusServiceUnavailable, "Too many people are watching.", "Try again in a while.")
-		return
+// join counts a visitor, and gives a seat in a group.
+func (h *hub) join() (seat int) {
+	h.work.Lock()
+	defer h.work.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seats++
+	h.turn++
+	if !h.running {
+		h.running = true
+		h.begin()
+		go h.run()
 	}
-	defer h.leave(c)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	rc := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines, a test's recorder has none.
-	_ = rc.SetReadDeadline(time.Time{})
-	for {
+	return h.turn % groups
+}
+
+func (h *hub) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.seats--; h.seats == 0 {
+		h.empty = time.Now()
+	}
+}
+
+// deserted tells whether nobody has been there for a while; then run must end.
+func (h *hub) deserted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running = h.seats > 0 || time.Since(h.empty) < linger
+	return !h.running
+}
+
+// begin moves to the present: what is older comes with a greeting.
+func (h *hub) begin() {
+	h.ring.skip()
+	_, h.slots = h.d.Probe.Recent(0, 1)
+	_, h.outages = h.ended(0)
+	if e := h.d.Timeline.Since(0, 1); len(e) > 0 {
+		h.seq = e[len(e)-1].Seq
+	}
+	if h.d.Faults != nil {
+		h.struck = h.d.Faults.Changed()
+	}
+}
+
+// position reads the ID of the last event that a visitor has seen; -1 if it is
+// none of this hub's.
+func (h *hub) position(id string) int64 {
+	if epoch, n, ok := strings.Cut(id, "-"); ok && epoch == h.epoch {
+		if at, err := strconv.ParseInt(n, 10, 64); err == nil && at >= 0 {
+			return at
+		}
+	}
+	return -1
+}
+
+// next appends what a visitor who has seen everything up to at has not: the
+// batches since, or the whole state if they are not all there any more. The
+// channel is closed when there is more.
+func (h *hub) next(seat int, at int64, out []batch) ([]batch, <-chan struct{}) {
+	h.mu.Lock()
+	out, ok := h.ring.after(at, out)
+	wake := h.wake[seat]
+	h.mu.Unlock()
+	if !ok {
+		out = append(out, h.greet())
+	}
+	return out, wake
+}
+
+// poke makes the next update come as soon as it may.
+func (h *hub) poke() {
+	select {
+	case h.poked <- struct{}{}:
+	default:
+	}
+}
+
+// run makes batches until nobody has been there for a while, or the server ends.
+func (h *hub) run() {
+	timer := time.NewTimer(tickEvery)
+	defer timer.Stop()
+	var last time.Time
+	for !h.deserted() {
+		h.work.Lock()
+		struck := h.struck
+		h.work.Unlock()
+		early := false
 		select {
-		case f := <-c.frames:
-			_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := w.Write(f); err != nil {
-				return
-			}
-			if err := rc.Flush(); err != nil {
-				return
-			}
-		case <-c.gone:
-			return
-		case <-r.Context().Done():
-			return
 		case <-h.d.Done:
 			return
+		case <-timer.C:
+		case <-h.poked:
+			early = true
+		case <-struck:
+			early = true
 		}
-	}
-}
-
-func (h *hub) join() *client {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.clients) >= maxClients {
-		return nil
-	}
-	if h.stop == nil {
-		h.stop = make(chan struct{})
-		go h.run(h.stop)
-	}
-	h.tick(time.Now()) // so that what the others have is what this one starts from
-	c := &client{frames: make(chan []byte, backlog), gone: make(chan struct{})}
-	slots, _ := h.d.Probe.Recent(0, firstSlots)
-	ended, _ := h.ended(0)
-	for _, f := range [][]byte{
-		[]byte("retry: 1000\n\n"),
-		frame("status", h.d.status()),
-		frame("snapshot", h.d.Cluster.Snapshot()),
-		frame("arena", h.d.Arena.State()),
-		frame("timeline", h.d.Timeline.Since(0, firstEntries)),
-		frame("attacks", h.attacks()),
-		frame("probe", ProbeEvent{Summary: h.d.Probe.Summary(), Slots: slots, Outages: ended}),
-	} {
-		c.frames <- f
-	}
-	h.clients[c] = struct{}{}
-	return c
-}
-
-func (h *hub) leave(c *client) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.clients, c)
-	if len(h.clients) == 0 && h.stop != nil {
-		close(h.stop)
-		h.stop = nil
-	}
-}
-
-func (h *hub) run(stop chan struct{}) {
-	t := time.NewTicker(tickEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case now := <-t.C:
-			h.mu.Lock()
-			if h.stop == stop {
-				h.tick(now)
+		if wait := tickApart - time.Since(last); early && wait > 0 {
+			select {
+			case <-h.d.Done:
+				return
+			case <-time.After(wait):
 			}
-			h.mu.Unlock()
+		}
+		last = time.Now()
+		h.work.Lock()
+		h.tick(last)
+		h.work.Unlock()
+		h.wakeAll()
+		timer.Reset(tickEvery)
+	}
+}
+
+func (h *hub) wakeAll() {
+	for i := range h.wake {
+		h.mu.Lock()
+		close(h.wake[i])
+		h.wake[i] = make(chan struct{})
+		many := h.seats >= pauseFrom
+		h.mu.Unlock()
+		if many {
+			time.Sleep(groupPause)
 		}
 	}
 }
 
-// tick sends what is new to everybody.
+// tick makes a batch of what is new. The caller holds work.
 func (h *hub) tick(now time.Time) {
+	var b events
 	slow := now.Sub(h.slow) >= statusEvery
 	if slow {
 		h.slow = now
-		h.send("status", h.d.status())
+		b.add("status", h.d.status(false))
 	}
 	if s := h.d.Cluster.Snapshot(); s.Version != h.snapshot || s.Stale != h.stale || s.Stale && slow {
 		h.snapshot, h.stale = s.Version, s.Stale
-		h.send("snapshot", s)
+		b.add("snapshot", s)
 	}
 	if a := h.d.Arena.State(); a.Version != h.arena || a.Moving || h.moving {
 		h.arena, h.moving = a.Version, a.Moving
-		h.send("arena", a)
+		b.add("arena", a)
 	}
 	if e := h.d.Timeline.Since(h.seq, 0); len(e) > 0 {
 		h.seq = e[len(e)-1].Seq
-		h.send("timeline", e)
+		b.add("timeline", e)
 	}
 	select {
 	case <-h.struck:
-		h.send("attacks", h.attacks())
+		h.struck = h.d.Faults.Changed()
+		b.add("attacks", h.attacks())
 	default:
 	}
 	p := ProbeEvent{Summary: h.d.Probe.Summary()}
 	p.Slots, h.slots = h.d.Probe.Recent(h.slots, 0)
 	p.Outages, h.outages = h.ended(h.outages)
-	h.send("probe", p)
+	b.add("probe", p)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ring.add(b.close(h.epoch, h.ring.last+1))
 }
 
-// attacks lists what is broken, and waits for the next change.
+// greet is the whole state, as of the latest batch: made once for all who come
+// before the next.
+func (h *hub) greet() batch {
+	h.work.Lock()
+	defer h.work.Unlock()
+	h.mu.Lock()
+	last := h.ring.last
+	h.mu.Unlock()
+	if h.greeting.plain != nil && h.greeting.id == last {
+		return h.greeting
+	}
+	slots, end := h.d.Probe.Recent(0, firstSlots)
+	slots = slots[:max(0, len(slots)-int(end-h.slots))] // the next batch has the rest
+	entries := h.d.Timeline.Since(0, firstEntries)
+	for len(entries) > 0 && entries[len(entries)-1].Seq > h.seq {
+		entries = entries[:len(entries)-1]
+	}
+	ended, _ := h.ended(0)
+	for len(ended) > 0 && ended[len(ended)-1].ID > h.outages {
+		ended = ended[:len(ended)-1]
+	}
+	var b events
+	b.add("status", h.d.status(false))
+	b.add("snapshot", h.d.Cluster.Snapshot())
+	b.add("arena", h.d.Arena.State())
+	b.add("timeline", append([]timeline.Entry{}, entries...))
+	b.add("attacks", h.attacks())
+	b.add("probe", ProbeEvent{Summary: h.d.Probe.Summary(), Slots: append([]probe.Slot{}, slots...), Outages: ended})
+	h.greeting = batch{id: last, plain: b.close(h.epoch, last), zip: &zipped{}}
+	return h.greeting
+}
+
+// attacks lists what is broken.
 func (h *hub) attacks() []fault.Attack {
 	if h.d.Faults == nil {
 		return []fault.Attack{}
 	}
-	h.struck = h.d.Faults.Changed()
 	return recent(h.d.Faults.Attacks())
 }
 
@@ -203,27 +300,23 @@ func (h *hub) ended(after int) ([]probe.Outage, int) {
 	return out, after
 }
 
-func (h *hub) send(event string, data any) {
-	if len(h.clients) == 0 {
-		return
-	}
-	f := frame(event, data)
-	for c := range h.clients {
-		select {
-		case c.frames <- f:
-		default:
-			delete(h.clients, c)
-			close(c.gone)
-		}
-	}
-}
+// events are server-sent events that go out together.
+type events struct{ bytes.Buffer }
 
-// frame is one server-sent event; JSON has no line breaks.
-func frame(event string, data any) []byte {
+// add appends an event; JSON has no line breaks.
+func (b *events) add(event string, data any) {
 	body, err := json.Marshal(data)
 	if err != nil {
 		body, _ = json.Marshal(Error{"An event could not be written: " + err.Error() + ".", "Please report this."})
 		event = "trouble"
 	}
-	return bytes.Join([][]byte{[]byte("event: "), []byte(event), []byte("\ndata: "), body, []byte("\n\n")}, nil)
+	fmt.Fprintf(b, "event: %s\ndata: %s\n\n", event, body)
+}
+
+// close gives the last event its ID: whoever loses the connection in the midst of
+// a batch has the ID of the batch before, and gets this one again as a whole.
+func (b *events) close(epoch string, id int64) []byte {
+	b.Truncate(b.Len() - 1)
+	fmt.Fprintf(b, "id: %s-%d\n\n", epoch, id)
+	return bytes.Clone(b.Bytes())
 }

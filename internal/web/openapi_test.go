@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ import (
 type document struct {
 	Paths map[string]map[string]struct {
 		Owner       bool `yaml:"x-owner"`
+		Director    bool `yaml:"x-director"`
+		Socket      bool `yaml:"x-socket"`
 		RequestBody struct {
 			Content map[string]media `yaml:"content"`
 		} `yaml:"requestBody"`
@@ -45,8 +48,15 @@ type media struct {
 
 // documented are the Go types of the schemas whose fields are listed.
 var documented = map[string]any{
-	"Error": Error{}, "Status": Status{}, "HitRequest": HitRequest{}, "PowerRequest": PowerRequest{}, "PowerReply": PowerReply{}, "Database": cluster.Database{}, "DatabaseRequest": DatabaseRequest{},
+	"Error": Error{}, "Status": Status{}, "HitRequest": HitRequest{}, "SessionReply": SessionReply{}, "NameRequest": NameRequest{}, "TargetRequest": TargetRequest{},
+	"LevelRequest": LevelRequest{}, "PauseRequest": PauseRequest{}, "DefendRequest": DefendRequest{}, "AutopilotRequest": AutopilotRequest{}, "OwnerRequest": OwnerRequest{}, "TokenReply": TokenReply{}, "PowerRequest": PowerRequest{}, "PowerReply": PowerReply{}, "Database": cluster.Database{}, "DatabaseRequest": DatabaseRequest{},
 	"Kind": fault.Kind{}, "Param": fault.Param{}, "Target": fault.Target{}, "Request": fault.Request{}, "Attack": fault.Attack{},
+}
+
+func init() {
+	for name, v := range arenaTypes {
+		documented[name] = v
+	}
 }
 
 func readDocument(t *testing.T) document {
@@ -60,7 +70,7 @@ func readDocument(t *testing.T) document {
 
 func TestTheDocumentDescribesExactlyTheRoutes(t *testing.T) {
 	l := newLab(t, 0)
-	s := &server{Deps: l.deps, hub: newHub(l.deps)}
+	s := &server{Deps: l.deps, hub: newHub(l.deps), door: newDoor(l.deps.Access)}
 	d := readDocument(t)
 	var there, told []string
 	for pattern := range s.routes() {
@@ -76,15 +86,26 @@ func TestTheDocumentDescribesExactlyTheRoutes(t *testing.T) {
 	if !slices.Equal(there, told) {
 		t.Errorf("the routes are\n%s\nthe document has\n%s", strings.Join(there, "\n"), strings.Join(told, "\n"))
 	}
+}
+
+func TestWhoMayDoWhatIsAsTheDocumentSays(t *testing.T) {
+	l := newLab(t, 0)
+	l.reopen(public())
 	srv := l.serve(t)
-	for path, methods := range d.Paths {
+	token := func(r *http.Request) { r.Header.Set("Authorization", "Bearer s3cret") }
+	for path, methods := range readDocument(t).Paths {
 		for method, op := range methods {
-			if !op.Owner {
-				continue
-			}
 			url := srv.URL + strings.NewReplacer("{id}", "f1", "{name}", "x").Replace(path)
-			if code, _ := ask(t, srv.Client(), strings.ToUpper(method), url, "{}", nil, nil); code != 403 {
-				t.Errorf("%s %s is the owner's, but a visitor gets %d", method, path, code)
+			if op.Owner || op.Director || op.Socket {
+				if code, _ := ask(t, srv.Client(), strings.ToUpper(method), url, "{}", nil, nil); code != 403 {
+					t.Errorf("%s %s is not for visitors, but one gets %d", method, path, code)
+				}
+			}
+			if strings.HasSuffix(path, "/events") {
+				continue // it has no end
+			}
+			if code, _ := ask(t, srv.Client(), strings.ToUpper(method), url, "{}", token, nil); op.Socket != (code == 403) {
+				t.Errorf("%s %s: who shows the token gets %d", method, path, code)
 			}
 		}
 	}

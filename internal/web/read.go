@@ -7,9 +7,11 @@ import (
 	"zdl/internal/probe"
 )
 
-func (s *server) getStatus(w http.ResponseWriter, _ *http.Request) { reply(w, s.Deps.status()) }
+func (s *server) getStatus(w http.ResponseWriter, r *http.Request) {
+	reply(w, s.Deps.status(callerOf(r).local))
+}
 
-func (d *Deps) status() Status {
+func (d *Deps) status(owner bool) Status {
 	snap := d.Cluster.Snapshot()
 	st := Status{Name: d.Name, Service: d.Probe.Summary(), Target: snap.Target, Leaders: snap.Leaders,
 		View:      View{Synced: snap.Synced, Stale: snap.Stale, AgeMS: snap.AgeMS, Trouble: snap.Trouble},
@@ -26,14 +28,12 @@ func (d *Deps) status() Status {
 		}
 	}
 	if d.Status != nil {
-		st.Lab = d.Status()
+		st.Lab = d.Status(owner)
 	}
 	return st
 }
 
 func (s *server) getSnapshot(w http.ResponseWriter, _ *http.Request) { reply(w, s.Cluster.Snapshot()) }
-
-func (s *server) getArena(w http.ResponseWriter, _ *http.Request) { reply(w, s.Arena.State()) }
 
 func (s *server) getProbe(w http.ResponseWriter, _ *http.Request) {
 	out := ProbeReply{Summary: s.Probe.Summary(), Lanes: []probe.Summary{}}

@@ -2,6 +2,7 @@
 // engine through the small interfaces of Deps and decides nothing itself.
 //
 //	GET  /                           the page
+//	GET  /docs/NAME                  the documentation, docs/NAME.md
 //	GET  /api/v1/openapi.yaml        what follows, in OpenAPI's terms
 //	GET  /api/v1/status              Status
 //	GET  /api/v1/snapshot            cluster.Snapshot
@@ -13,6 +14,18 @@
 //	GET  /api/v1/timeline?since=SEQ&limit=N   []timeline.Entry
 //	GET  /api/v1/events              server-sent events: status, snapshot, probe, arena, timeline, attacks
 //	POST /api/v1/hit                 HitRequest → arena.HitResult
+//	GET  /api/v1/session             SessionReply: who the caller is
+//	POST /api/v1/arena/name          NameRequest → SessionReply
+//	POST /api/v1/arena/heal          TargetRequest → arena.State
+//	POST /api/v1/arena/defend        DefendRequest → arena.State
+//	POST /api/v1/arena/replay        {} → arena.State
+//	POST /api/v1/arena/autopilot     AutopilotRequest → arena.State        (director)
+//	POST /api/v1/arena/level         LevelRequest → arena.State            (director)
+//	POST /api/v1/arena/pause         PauseRequest → arena.State            (director)
+//	POST /api/v1/arena/reset         {} → arena.State                      (director)
+//	POST /api/v1/owner               OwnerRequest → SessionReply, and a cookie
+//	GET  /api/v1/owner/token         TokenReply                            (unix socket)
+//	POST /api/v1/owner/token         {} → TokenReply, a new one            (unix socket)
 //	POST /api/v1/nodes/{name}/power  PowerRequest → PowerReply             (owner)
 //	GET  /api/v1/faults              []fault.Kind: the catalogue
 //	GET  /api/v1/faults/{name}       fault.Kind
@@ -21,11 +34,12 @@
 //	POST /api/v1/attacks             fault.Request → fault.Attack          (owner)
 //	POST /api/v1/attacks/{id}/heal   → fault.Attack                        (owner)
 //	POST /api/v1/heal                → []fault.Attack, all of them         (owner)
-//	GET  /api/v1/kubeconfig          YAML                                  (owner)
+//	GET  /api/v1/kubeconfig          YAML                                  (unix socket)
 //
 // Owner is who comes through the daemon's unix socket, whose file mode says who
-// may: visitors of the page can hit pods and nothing else. Errors are an Error
-// with a fitting status.
+// may, or has shown the owner's token. Everybody else is a visitor, with a signed
+// session instead of a log-in. The game is directed by the owner; where only users
+// of this machine can reach the page, by any of them. Errors are an Error with a fitting status.
 package web
 
 import (
@@ -35,7 +49,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"zdl/internal/arena"
 	"zdl/internal/cause"
 	"zdl/internal/cluster"
 	"zdl/internal/probe"
@@ -50,7 +63,7 @@ type Deps struct {
 	Probe    Prober   // the lane that says whether the service is up
 	Lanes    []Prober // further lanes, for the API only
 	Probes   Probes   // measurements on request; nil: none
-	Arena    *arena.Arena
+	Arena    Game
 	Timeline *timeline.Log
 
 	// Database can be installed; nil where there is none to be had.
@@ -59,18 +72,17 @@ type Deps struct {
 	Faults Faults
 	// Power switches nodes; nil where machines cannot be switched.
 	Power Power
-	// Status adds what the lab knows about itself to GET /status; nil: nothing.
-	Status func() any
+	// Status adds what the lab knows about itself to GET /status, for its owner or
+	// for visitors; nil: nothing. It is called every second and must not block.
+	Status func(owner bool) any
 	// Cause explains an outage of a subject by its ID; false if it is not on
 	// record. Nil where nothing can be explained.
 	Cause func(ctx context.Context, subject string, id int) (cause.Breakdown, bool)
 	// Kubeconfig is the administrator's; nil: none to give.
 	Kubeconfig func() ([]byte, error)
 
-	// Hosts are further names by which this server may be addressed. localhost
-	// and literal IP addresses always may; other names are refused, since a
-	// foreign web site can make any name of its own point here (DNS rebinding).
-	Hosts []string
+	// Access says who may do what.
+	Access Access
 	// Done ends all event streams, so that the server can shut down.
 	Done <-chan struct{}
 	Log  *slog.Logger // default: discarded
@@ -93,11 +105,16 @@ type Power interface {
 var ui embed.FS
 
 // Handler serves page and API.
-func Handler(d Deps) http.Handler {
+func Handler(d Deps) http.Handler { return newServer(d).handler() }
+
+func newServer(d Deps) *server {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &server{Deps: d, hub: newHub(d)}
+	return &server{Deps: d, hub: newHub(d), door: newDoor(d.Access)}
+}
+
+func (s *server) handler() http.Handler {
 	page, err := fs.Sub(ui, "ui")
 	if err != nil {
 		panic(err) // the embedded tree is part of this program
@@ -107,15 +124,17 @@ func Handler(d Deps) http.Handler {
 		mux.HandleFunc(pattern, handle)
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "There is no "+r.Method+" "+r.URL.Path+".", "GET /api/v1/openapi.yaml describes what there is.")
+		fail(w, http.StatusNotFound, "There is no "+printable(r.Method+" "+r.URL.Path)+".", "GET /api/v1/openapi.yaml describes what there is.")
 	})
+	mux.Handle("/docs/", pageOnly(http.StripPrefix("/docs", http.HandlerFunc(getDocument))))
 	mux.Handle("/", pageOnly(http.FileServerFS(page)))
-	return guard(d.Hosts, mux)
+	return s.door.guard(mux)
 }
 
 type server struct {
 	Deps
-	hub *hub
+	hub  *hub
+	door *door
 }
 
 // pageOnly lets the page be read, and makes browsers ask each time: files are

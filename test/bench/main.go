@@ -22,7 +22,7 @@ import (
 )
 
 // Parts of the measurement, in the order in which they are made.
-var parts = []string{"up", "idle", "worker", "power", "etcd", "faults", "probe"}
+var parts = []string{"up", "idle", "worker", "power", "etcd", "faults", "visitors", "probe"}
 
 func main() {
 	helper()
@@ -75,6 +75,8 @@ func run(ctx context.Context, runs int, chosen, profiles []string, markdown stri
 			err = b.probes(ctx)
 		case "faults":
 			err = b.faults(ctx)
+		case "visitors":
+			err = b.visitors(ctx)
 		}
 	}
 	// What was measured is worth something even if the rest failed.
