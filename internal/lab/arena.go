@@ -2,9 +2,12 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -13,6 +16,7 @@ import (
 	"zdl/internal/arena"
 	"zdl/internal/cause"
 	"zdl/internal/cluster/kube"
+	"zdl/internal/database"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 	"zdl/internal/topology"
@@ -26,7 +30,12 @@ const (
 
 // newArena makes the game on this lab.
 func (d *daemon) newArena(view *kube.View, service *probe.Prober, p *probes, explain func(ctx context.Context, subject string, id int) (cause.Breakdown, bool)) (*arena.Arena, error) {
+	defend, err := d.defending(p.config)
+	if err != nil {
+		return nil, err
+	}
 	return arena.New(arena.Config{
+		Defend:  defend,
 		Cluster: view, Faults: d.faults, Service: service, Timeline: d.story, Cause: explain, Log: d.log,
 		Levels: levels.Files(), UserLevels: filepath.Join(d.dirs.state(d.name), levelsPath),
 		Fame: filepath.Join(d.dirs.state(d.name), fameFile),
@@ -55,6 +64,9 @@ func (d *daemon) probeSubject(ctx context.Context, p *probes, subject string) (*
 	case arena.SubjectDNS:
 		name = "Cluster DNS"
 		prober, release, err = p.lookups()
+	case arena.SubjectDatabase:
+		name = "The database"
+		prober, release, err = p.rows(ctx)
 	default:
 		err = fmt.Errorf("nothing measures the subject %q yet", subject)
 	}
@@ -100,6 +112,45 @@ func (p *probes) apiWrites(ctx context.Context) (*probe.Prober, func() error, er
 	subject := probe.KubeAPI{Address: address, TLS: secure, Path: path, Write: true, Seen: &probe.Sequence{}, Dial: at.dial}
 	prober, err := probe.New(probe.Config{Lane: "new write", URL: "https://" + address + path, Rate: subjectRate, Subject: subject.Subject()})
 	release := func() error { at.Close(); return remove() }
+	if err != nil {
+		_ = release()
+		return nil, nil, err
+	}
+	return prober, release, nil
+}
+
+// rows writes to the database as its users do, from the machine "outside", with a
+// new connection each time.
+func (p *probes) rows(ctx context.Context) (*probe.Prober, func() error, error) {
+	if p.database == nil {
+		return nil, nil, errors.New("this lab has no database")
+	}
+	password, err := p.database.Password()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, at, err := p.from(probe.Request{Subject: probe.SubjectDatabase})
+	if err != nil {
+		return nil, nil, err
+	}
+	base := probe.Database{Address: database.Address(), User: database.User, Password: password, Name: database.Name,
+		Write: true, Run: rand.Text(), Ledger: &probe.Ledger{}, Dial: at.dial, Who: p.podAt}
+	release := func() error {
+		defer at.Close()
+		forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerPatience)
+		defer cancel()
+		if err := base.Forget(forget); err != nil {
+			return fmt.Errorf("the rows of this measurement stay in the database: %w", err)
+		}
+		return nil
+	}
+	prepare, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := base.Prepare(prepare); err != nil {
+		at.Close()
+		return nil, nil, fmt.Errorf("make a table in the database: %w", err)
+	}
+	prober, err := probe.New(probe.Config{Lane: "new write", URL: "postgres://" + base.Address + "/" + base.Name, Rate: subjectRate, Subject: base.Subject()})
 	if err != nil {
 		_ = release()
 		return nil, nil, err
