@@ -66,6 +66,9 @@ func (d *daemon) probeSubject(ctx context.Context, p *probes, subject string) (*
 		prober, release, err = p.lookups()
 	case arena.SubjectDatabase:
 		name = "The database"
+		prober, release, err = p.databaseWrites(ctx)
+	case arena.SubjectDatabase:
+		name = "The database"
 		prober, release, err = p.rows(ctx)
 	default:
 		err = fmt.Errorf("nothing measures the subject %q yet", subject)

@@ -59,9 +59,9 @@ func (d *daemon) startDatabase(ctx context.Context, snapshot func() cluster.Snap
 // measurement is asked what it holds: a failover and a half.
 const ledgerPatience = 20 * time.Second
 
-// ofDatabase writes to the lab's database, or reads from it. The result removes
-// what was written.
-func (p *probes) ofDatabase(ctx context.Context, r probe.Request, dial dialer) (measurement, func() error, error) {
+// databaseAccess is how rows are written to the lab's database and read. The
+// function removes those of this measurement.
+func (p *probes) databaseAccess(ctx context.Context, dial dialer) (*probe.Database, func() error, error) {
 	if p.database == nil {
 		return nil, nil, errors.New("this lab has no database")
 	}
@@ -69,29 +69,14 @@ func (p *probes) ofDatabase(ctx context.Context, r probe.Request, dial dialer) (
 	if err != nil {
 		return nil, nil, err
 	}
-	lanes, err := probe.ParseLanes(r.Lanes)
-	if err != nil {
-		return nil, nil, err
-	}
-	base := probe.Database{Address: database.Address(), User: database.User, Password: password, Name: database.Name,
+	base := &probe.Database{Address: database.Address(), User: database.User, Password: password, Name: database.Name,
 		Run: rand.Text(), Ledger: &probe.Ledger{}, Dial: dial, Who: p.podAt}
 	prepare, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := base.Prepare(prepare); err != nil {
 		return nil, nil, fmt.Errorf("make a table in the database: %w", err)
 	}
-	var configs []probe.Config
-	for _, l := range lanes {
-		d := base
-		d.Reuse, d.Write = l.Reuse, l.Write
-		configs = append(configs, probe.Config{Lane: l.String(), URL: "postgres://" + base.Address + "/" + base.Name, Rate: r.Rate, Timeout: r.Timeout, Subject: d.Subject()})
-	}
-	group, err := probe.NewGroup(configs...)
-	if err != nil {
-		return nil, nil, err
-	}
-	m := &checkedDatabase{Group: group, database: &base, writes: base.Ledger.Promise().Count()}
-	return m, func() error {
+	return base, func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := base.Forget(ctx); err != nil {
@@ -99,6 +84,55 @@ func (p *probes) ofDatabase(ctx context.Context, r probe.Request, dial dialer) (
 		}
 		return nil
 	}, nil
+}
+
+// databaseRate is how often the arena writes to the database, a second: each write
+// has a connection of its own, which is a process of the server and a log-in.
+const databaseRate = 10
+
+// databaseWrites writes rows through the users' virtual IP, with a new connection
+// each, while a level of the arena needs it.
+func (p *probes) databaseWrites(ctx context.Context) (*probe.Prober, func() error, error) {
+	_, at, err := p.from(probe.Request{Subject: probe.SubjectDatabase})
+	if err != nil {
+		return nil, nil, err
+	}
+	base, forget, err := p.databaseAccess(ctx, at.dial)
+	if err != nil {
+		at.Close()
+		return nil, nil, err
+	}
+	release := func() error { defer at.Close(); return forget() }
+	base.Write = true
+	prober, err := probe.New(probe.Config{Lane: "new write", URL: "postgres://" + base.Address + "/" + base.Name, Rate: databaseRate, Subject: base.Subject()})
+	if err != nil {
+		return nil, nil, errors.Join(err, release())
+	}
+	return prober, release, nil
+}
+
+// ofDatabase writes to the lab's database, or reads from it. The result removes
+// what was written.
+func (p *probes) ofDatabase(ctx context.Context, r probe.Request, dial dialer) (measurement, func() error, error) {
+	lanes, err := probe.ParseLanes(r.Lanes)
+	if err != nil {
+		return nil, nil, err
+	}
+	base, forget, err := p.databaseAccess(ctx, dial)
+	if err != nil {
+		return nil, nil, err
+	}
+	var configs []probe.Config
+	for _, l := range lanes {
+		d := *base
+		d.Reuse, d.Write = l.Reuse, l.Write
+		configs = append(configs, probe.Config{Lane: l.String(), URL: "postgres://" + base.Address + "/" + base.Name, Rate: r.Rate, Timeout: r.Timeout, Subject: d.Subject()})
+	}
+	group, err := probe.NewGroup(configs...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &checkedDatabase{Group: group, database: base, writes: base.Ledger.Promise().Count()}, forget, nil
 }
 
 // podAt names the pod that has an address, else the address.
