@@ -51,8 +51,8 @@ type Needs struct {
 // Facts is a lab in the words of Needs.
 type Facts Needs
 
-// Patch is the change of one object. Exactly one of Merge, Strategic and Flags
-// is set.
+// Patch is the change of one object. Exactly one of Merge, Strategic, Flags and
+// Document is set.
 type Patch struct {
 	Kind      string         `yaml:"kind"`
 	Namespace string         `yaml:"namespace,omitempty"` // of a StaticPod always kube-system
@@ -62,11 +62,13 @@ type Patch struct {
 	// Flags are set on the command line of the first container, by their names
 	// without dashes; those that are there are replaced. Of a StaticPod this is
 	// done to the manifest of every control plane, one after the other.
-	Flags map[string]string `yaml:"flags,omitempty"`
+	Flags    map[string]string `yaml:"flags,omitempty"`
+	Document *Document         `yaml:"document,omitempty"`
 	// Settled is what must be observed before the change counts.
 	Settled Condition `yaml:"settled"`
-	// Spread is asked for beside it.
+	// Spread and Shown are asked for beside it.
 	Spread *Spread `yaml:"spread,omitempty"`
+	Shown  *Shown  `yaml:"shown,omitempty"`
 }
 
 // Condition is what must hold after a change.
@@ -168,7 +170,7 @@ func (d *Defence) Check() error {
 func (p *Patch) check() error {
 	k, known := kinds[p.Kind]
 	ways := 0
-	for _, set := range []bool{len(p.Merge) > 0, len(p.Strategic) > 0, len(p.Flags) > 0} {
+	for _, set := range []bool{len(p.Merge) > 0, len(p.Strategic) > 0, len(p.Flags) > 0, p.Document != nil} {
 		if set {
 			ways++
 		}
@@ -183,13 +185,17 @@ func (p *Patch) check() error {
 	case !validName.MatchString(p.Name):
 		return errors.New("name is missing")
 	case ways != 1:
-		return errors.New("want exactly one of merge, strategic and flags")
+		return errors.New("want exactly one of merge, strategic, flags and document")
 	case p.Kind == StaticPod && len(p.Flags) == 0:
 		return errors.New("of a StaticPod only flags are changed")
 	case len(p.Flags) > 0 && !k.pods:
 		return fmt.Errorf("a %s has no command line", p.Kind)
 	case !slices.Contains(k.settles, p.Settled):
 		return fmt.Errorf("settled %q: of a %s it is one of %v", p.Settled, p.Kind, k.settles)
+	case p.Document != nil && (p.Document.Annotation == "" || len(p.Document.Merge) == 0):
+		return errors.New("document: want annotation and merge")
+	case p.Shown != nil && (p.Kind == StaticPod || p.Shown.Name == "" || p.Shown.Annotation == ""):
+		return errors.New("shown: want name and annotation of an object beside this one")
 	case p.Spread != nil && (!k.pods || p.Kind == StaticPod):
 		return fmt.Errorf("spread: a %s has no pods to spread", p.Kind)
 	case p.Spread != nil && (p.Spread.Over == "" || p.Spread.AtLeast < 1 || p.Spread.AtLeast > 9):

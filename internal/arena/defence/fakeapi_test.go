@@ -60,7 +60,7 @@ func pathOf(o map[string]any) string {
 	if ns, ok := metadata["namespace"].(string); ok {
 		root += "/namespaces/" + ns
 	}
-	return root + "/" + strings.ToLower(o["kind"].(string)) + "s/" + metadata["name"].(string)
+	return root + "/" + strings.TrimSuffix(strings.ToLower(o["kind"].(string)), "s") + "s/" + metadata["name"].(string)
 }
 
 func (f *fakeAPI) client() (dynamic.Interface, error) {
@@ -130,7 +130,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	next := copyOf(o)
 	switch {
 	case r.Method == http.MethodPatch && dry && r.Header.Get("Content-Type") == "application/merge-patch+json":
-		merge(next, sent)
+		mergePatch(next, sent)
 	case r.Method == http.MethodPut:
 		next = sent
 	default:
@@ -204,24 +204,4 @@ func copyOf(o map[string]any) map[string]any {
 	var out map[string]any
 	_ = utiljson.Unmarshal(encode(o), &out)
 	return out
-}
-
-// merge is RFC 7386.
-func merge(into, patch map[string]any) {
-	for key, v := range patch {
-		inner, isMap := v.(map[string]any)
-		old, wasMap := into[key].(map[string]any)
-		switch {
-		case v == nil:
-			delete(into, key)
-		case isMap && wasMap:
-			merge(old, inner)
-		case isMap:
-			fresh := map[string]any{}
-			merge(fresh, inner)
-			into[key] = fresh
-		default:
-			into[key] = v
-		}
-	}
 }

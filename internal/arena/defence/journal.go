@@ -50,6 +50,7 @@ type change struct {
 	After   []byte    `json:"after,omitempty"`  // of a file
 	Settled Condition `json:"settled"`
 	Spread  *Spread   `json:"spread,omitempty"`
+	Shown   *Shown    `json:"shown,omitempty"`
 	Undone  bool      `json:"undone,omitempty"`
 }
 

@@ -194,7 +194,7 @@ func TestADaemonThatDiesAtAnyRequestLeavesAllOrNothing(t *testing.T) {
 func TestWhatDoesNotSettleIsTakenBack(t *testing.T) {
 	api := newFakeAPI(t, web, pdb)
 	before := api.spec(webPath)
-	k, _ := started(t, t.TempDir(), api, func(k *Keeper) { k.patience = func(time.Duration) time.Duration { return 50 * time.Millisecond } })
+	k, _ := started(t, t.TempDir(), api, func(k *Keeper) { k.patience = func(time.Duration) time.Duration { return time.Second } })
 	api.mu.Lock()
 	api.stuck = true
 	api.before = func(int, *http.Request) { // three there are already
@@ -343,6 +343,43 @@ func TestTheControlPlaneIsChangedOneNodeAtATimeAndRestoredByteForByte(t *testing
 		if left, _ := os.ReadDir(filepath.Join(m.dir, n)); len(left) != 1 {
 			t.Errorf("%s: left behind %v", n, left)
 		}
+	}
+}
+
+func TestADocumentInAnAnnotationIsChangedAndItsProgramIsAsked(t *testing.T) {
+	const settings = `{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"postgres-config","namespace":"database","annotations":{"config":"{\"ttl\": 10,  \"synchronous_mode\": false}"}}}`
+	const sync = `{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"postgres-sync","namespace":"database"}}`
+	api := newFakeAPI(t, settings, sync)
+	path := "/api/v1/namespaces/database/endpoints/postgres-config"
+	before := api.spec(path)
+	api.before = func(int, *http.Request) { // what Patroni does
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		metadata := api.objects["/api/v1/namespaces/database/endpoints/postgres-sync"]["metadata"].(map[string]any)
+		delete(metadata, "annotations")
+		if strings.Contains(string(encode(api.objects[path])), `synchronous_mode\":true`) {
+			metadata["annotations"] = map[string]any{"sync_standby": "postgres-1"}
+		}
+	}
+	k, _ := started(t, t.TempDir(), api, nil)
+	d := &Defence{Name: "synchronous-replication", Title: "T", Why: "W", Patches: []Patch{{Kind: "Endpoints", Namespace: "database", Name: "postgres-config",
+		Document: &Document{Annotation: "config", Merge: map[string]any{"synchronous_mode": true}}, Settled: Present,
+		Shown: &Shown{Name: "postgres-sync", Annotation: "sync_standby"}}}}
+	if err := k.Apply(context.Background(), "database", d, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, k, "it is applied", func() bool { return state(k, d).Applied })
+	if s := state(k, d); len(s.Evidence) != 1 || !strings.Contains(s.Evidence[0], "postgres-sync shows sync_standby postgres-1") {
+		t.Errorf("evidence is %q", s.Evidence)
+	}
+	if got := api.spec(path); !strings.Contains(got, `\"ttl\":10`) {
+		t.Errorf("the rest of the document is gone: %s", got)
+	}
+	if err := k.AllOff(context.Background(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if got := api.spec(path); got != before {
+		t.Errorf("not restored: %s", got)
 	}
 }
 

@@ -27,6 +27,7 @@ var kinds = map[string]kind{
 	"PodDisruptionBudget": {schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, false, []Condition{Observed}},
 	"ConfigMap":           {schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, false, []Condition{Present}},
 	"Service":             {schema.GroupVersionResource{Version: "v1", Resource: "services"}, false, []Condition{Present}},
+	"Endpoints":           {schema.GroupVersionResource{Version: "v1", Resource: "endpoints"}, false, []Condition{Present}},
 	StaticPod:             {schema.GroupVersionResource{Version: "v1", Resource: "pods"}, true, []Condition{Rollout}},
 }
 

@@ -141,7 +141,7 @@ func TestPatchesFitTheLabsOwnManifests(t *testing.T) {
 				if err := json.Unmarshal(encode(p.Merge), &patch); err != nil {
 					t.Fatal(err)
 				}
-				merge(after.Object, patch)
+				mergePatch(after.Object, patch)
 				if len(diff(before.Object, after.Object)) == 0 {
 					t.Errorf("%s: %s: the patch of %s changes nothing", file, d.Name, p.ref())
 				}

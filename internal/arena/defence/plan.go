@@ -61,7 +61,7 @@ func (k *Keeper) planObject(ctx context.Context, client dynamic.Interface, p *Pa
 	if err != nil {
 		return nil, err
 	}
-	return &change{ref: p.ref(), UID: string(before.GetUID()), Before: whole, Fields: diff(before.Object, after.Object), Settled: p.Settled, Spread: p.Spread}, nil
+	return &change{ref: p.ref(), UID: string(before.GetUID()), Before: whole, Fields: diff(before.Object, after.Object), Settled: p.Settled, Spread: p.Spread, Shown: p.Shown}, nil
 }
 
 // previewer gives an object as it will be.
@@ -73,6 +73,13 @@ type previewer func(ctx context.Context, resource dynamic.ResourceInterface, bef
 func dryRun(ctx context.Context, resource dynamic.ResourceInterface, before *unstructured.Unstructured, p *Patch) (*unstructured.Unstructured, error) {
 	if len(p.Flags) > 0 {
 		after, err := withFlags(before, p.Flags)
+		if err != nil {
+			return nil, err
+		}
+		return resource.Update(ctx, after, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
+	}
+	if p.Document != nil {
+		after, err := withDocument(before, p.Document)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -72,6 +73,13 @@ func look(ctx context.Context, client dynamic.Interface, c *change, undo bool) (
 		}
 		said = append(said, fmt.Sprintf("generation %d observed", o.GetGeneration()))
 	}
+	if c.Shown != nil {
+		text, err := shown(ctx, client, c, undo)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, text)
+	}
 	if c.Spread != nil && !undo {
 		text, err := spread(ctx, client, o, c.Spread)
 		if err != nil {
@@ -80,6 +88,25 @@ func look(ctx context.Context, client dynamic.Interface, c *change, undo bool) (
 		said = append(said, text)
 	}
 	return fmt.Sprintf("%s: %s", c.ref, strings.Join(said, ", ")), nil
+}
+
+// shown wants a program to tell that it has taken a change over, or given it up.
+func shown(ctx context.Context, client dynamic.Interface, c *change, undo bool) (string, error) {
+	o, err := client.Resource(kinds[c.Kind].resource).Namespace(c.Namespace).Get(ctx, c.Shown.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && undo {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	value := o.GetAnnotations()[c.Shown.Annotation]
+	switch {
+	case value == "" && !undo:
+		return "", fmt.Errorf("%s does not show %s yet", c.Shown.Name, c.Shown.Annotation)
+	case value != "" && undo:
+		return "", fmt.Errorf("%s still shows %s %s", c.Shown.Name, c.Shown.Annotation, value)
+	}
+	return fmt.Sprintf("%s shows %s %s", c.Shown.Name, c.Shown.Annotation, value), nil
 }
 
 // rolledOut wants what "kubectl rollout status" waits for, and that no replica
