@@ -9,13 +9,14 @@ import (
 
 	"zdl/experiments"
 	"zdl/internal/experiment"
+	"zdl/internal/load"
 )
 
 func (a *app) experimentsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "experiments [NAME]",
 		Short:   "List the library of chaos experiments, or show one",
-		Example: "  zdl experiments\n  zdl experiments worker-power-cut > mine.yaml",
+		Example: "  zdl experiments\n  zdl experiments worker-power-cut > mine.yaml\n  zdl experiments schema > experiment.schema.json",
 		Args:    args(cobra.MaximumNArgs(1), "zdl experiments"),
 	}
 	output := outputFlag(cmd)
@@ -46,5 +47,23 @@ func (a *app) experimentsCmd() *cobra.Command {
 			}
 		})
 	}
+	cmd.AddCommand(a.schemaCmd())
+	return cmd
+}
+
+func (a *app) schemaCmd() *cobra.Command {
+	var ofLoad bool
+	cmd := &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of experiments' files, for editors and checks",
+		Example: "  zdl experiments schema > experiment.schema.json\n  zdl experiments schema --load > load.schema.json",
+		Args:    args(cobra.NoArgs, "zdl experiments schema"),
+		RunE: func(*cobra.Command, []string) error {
+			if ofLoad {
+				return a.printJSON(load.Schema())
+			}
+			return a.printJSON(experiment.Schema())
+		},
+	}
+	cmd.Flags().BoolVar(&ofLoad, "load", false, "that of load files instead")
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,18 +26,23 @@ func (a *app) openCmd() *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(a.stdout, i.Page)
-			if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-				return nil
-			}
-			opener, err := exec.LookPath("xdg-open")
-			if err != nil {
-				return nil // the address is printed, that is all we can do
-			}
-			if err := exec.CommandContext(cmd.Context(), opener, i.Page).Run(); err != nil {
-				fmt.Fprintf(a.stderr, "no browser could be opened (%v): open the address above yourself\n", err)
-			}
+			a.browse(cmd.Context(), i.Page)
 			return nil
 		},
 	}
 	return cmd
+}
+
+// browse opens an address in the browser of a desktop, if there is one.
+func (a *app) browse(ctx context.Context, address string) {
+	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+		return
+	}
+	opener, err := exec.LookPath("xdg-open")
+	if err != nil {
+		return // the address is printed, that is all we can do
+	}
+	if err := exec.CommandContext(ctx, opener, address).Run(); err != nil {
+		fmt.Fprintf(a.stderr, "no browser could be opened (%v): open the address above yourself\n", err)
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,6 +19,7 @@ func (a *app) reportCmd() *cobra.Command {
 		Short: "List the reports of experiments, show one, or compare two",
 		Example: `  zdl report
   zdl report show reports/pod-deleted-20260102-150405
+  zdl report open reports/pod-deleted-20260102-150405
   zdl report compare reports/A reports/B`,
 		Args: args(cobra.NoArgs, "zdl report"),
 	}
@@ -42,7 +44,7 @@ func (a *app) reportCmd() *cobra.Command {
 			}
 		})
 	}
-	cmd.AddCommand(a.reportShowCmd(), a.reportCompareCmd())
+	cmd.AddCommand(a.reportShowCmd(), a.reportOpenCmd(), a.reportCompareCmd())
 	return cmd
 }
 
@@ -85,12 +87,36 @@ func (a *app) reportCompareCmd() *cobra.Command {
 		if len(rows) == 0 {
 			return fmt.Errorf("%s and %s expect nothing in common", filepath.Base(words[0]), filepath.Base(words[1]))
 		}
-		return a.table(func(w io.Writer) {
-			fmt.Fprintln(w, "EXPECTED\tA: MEDIAN (INTERVAL)\tB: MEDIAN (INTERVAL)\tWHAT IT SHOWS")
-			for _, c := range rows {
-				fmt.Fprintf(w, "%s\t%.4g (%.4g to %.4g)\t%.4g (%.4g to %.4g)\t%s\n", c.Expected, c.A.Median, c.A.Low, c.A.High, c.B.Median, c.B.Low, c.B.High, c.Says)
-			}
-		})
+		return a.printComparison(rows)
 	}
 	return cmd
+}
+
+func (a *app) printComparison(rows []report.Comparison) error {
+	return a.table(func(w io.Writer) {
+		fmt.Fprintln(w, "EXPECTED\tA: MEDIAN (INTERVAL)\tB: MEDIAN (INTERVAL)\tWHAT IT SHOWS")
+		for _, c := range rows {
+			fmt.Fprintf(w, "%s\t%.4g (%.4g to %.4g)\t%.4g (%.4g to %.4g)\t%s\n", c.Expected, c.A.Median, c.A.Low, c.A.High, c.B.Median, c.B.Low, c.B.High, c.Says)
+		}
+	})
+}
+
+func (a *app) reportOpenCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "open FOLDER", Short: "Open a report in a browser, or say where it lies",
+		Example: "  zdl report open reports/pod-deleted-20260102-150405",
+		Args:    args(cobra.ExactArgs(1), "zdl report open reports/NAME"),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			path, err := filepath.Abs(filepath.Join(words[0], "report.html"))
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			if err != nil {
+				return fmt.Errorf("no report there: %w; zdl report lists them", err)
+			}
+			fmt.Fprintln(a.stdout, "file://"+path)
+			a.browse(cmd.Context(), "file://"+path)
+			return nil
+		},
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,6 @@ import (
 	"zdl/internal/experiment"
 	"zdl/internal/lab"
 	"zdl/internal/report"
-	"zdl/internal/topology"
 	"zdl/internal/web"
 )
 
@@ -26,27 +26,44 @@ import (
 const reportsDir = "reports"
 
 type runFlags struct {
-	repeat int
-	seed   uint64
-	dir    string
+	repeat  int
+	seed    uint64
+	dir     string
+	rescue  string
+	short   bool
+	compare bool
 }
 
 func (a *app) runCmd() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run FILE|NAME",
+		Use:   "run FILE|NAME [FILE|NAME]",
 		Short: "Carry out a chaos experiment and write a report",
 		Long: `Carries out an experiment: waits until the lab is steady, breaks what the file
 says, watches what users and cluster go through, puts everything right again, and
 gives a verdict on each expectation. NAME is one of zdl experiments.
 
+With --compare it carries out two experiments in turn, A B A B, which differ in
+what you want to know about, and tells whether that made a difference.
+
 Whatever happens, the lab is healed: by this command at its end or when it is
-interrupted, by the lab itself if this command is killed. The exit code is 99 when
-the hypothesis did not hold, or when the run proves nothing.`,
+interrupted; if it is killed, at once by a process that waits for that; and if that
+is killed as well, by the lab itself when the time of each fault is over. The exit
+code is 99 when the hypothesis did not hold, or when the run proves nothing.`,
 		Example: `  zdl run pod-deleted
   zdl run my-experiment.yaml --repeat 5
-  zdl run worker-power-cut -o json`,
-		Args: args(cobra.ExactArgs(1), "zdl run pod-deleted"),
+  zdl run worker-power-cut -o json
+  zdl run --compare prestop-race prestop-pause --repeat 5`,
+		Args: func(cmd *cobra.Command, words []string) error {
+			n := 1
+			switch {
+			case f.rescue != "":
+				n = 0
+			case f.compare:
+				n = 2
+			}
+			return args(cobra.ExactArgs(n), "zdl run pod-deleted, or zdl run --compare A B")(cmd, words)
+		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return experiments.Names(), cobra.ShellCompDirectiveDefault
 		},
@@ -55,54 +72,136 @@ the hypothesis did not hold, or when the run proves nothing.`,
 	cmd.Flags().IntVar(&f.repeat, "repeat", 0, "how often, 1 to 100; default: as the file says")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "of everything that is left to chance; default: as the file says")
 	cmd.Flags().StringVar(&f.dir, "reports", reportsDir, "folder that the report's folder is made in")
+	cmd.Flags().BoolVar(&f.short, "short", false, "the short form: pauses are cut, what is done and expected stays the same")
+	cmd.Flags().BoolVar(&f.compare, "compare", false, "carry out two experiments in turn and compare them")
+	cmd.Flags().StringVar(&f.rescue, "rescue", "", "")
+	_ = cmd.Flags().MarkHidden("rescue") // it exists
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
-		e, err := readExperiment(words[0])
-		if err != nil {
-			return err
+		if f.rescue != "" {
+			client, err := a.connect(cmd)
+			if err != nil {
+				return err
+			}
+			return a.rescue(client, f.rescue)
 		}
-		if f.repeat < 0 || f.repeat > 100 {
-			return &usageError{fmt.Sprintf("--repeat %d: want 1 to 100", f.repeat), "zdl run " + words[0] + " --repeat 5"}
-		}
-		if f.repeat > 0 {
-			e.Repeat = f.repeat
-		}
-		if f.seed > 0 {
-			e.Seed = f.seed
-		}
-		// Before anything is broken: is there room for what comes of it?
-		if err := os.MkdirAll(f.dir, 0o755); err != nil {
-			return fmt.Errorf("the report could not be written, so nothing was done: %w", err)
-		}
-		client, err := a.connect(cmd)
-		if err != nil {
-			return err
-		}
-		d, err := a.carryOut(cmd.Context(), client, e)
-		if err != nil {
-			return err
-		}
-		d.Command = fmt.Sprintf("zdl run %s --repeat %d --seed %d", words[0], e.Repeat, e.Seed)
-		path, err := d.Write(f.dir)
-		if err != nil {
-			return err
-		}
-		if *output == "json" {
-			err = a.printJSON(d)
-		} else {
-			a.printDocument(d)
-			fmt.Fprintf(a.stdout, "\nreport  %s\n", filepath.Join(path, "report.html"))
-		}
-		if err == nil && d.Outcome != experiment.Pass {
-			return &exitError{exitThreshold}
-		}
-		return err
+		return a.runExperiments(cmd, &f, words, *output)
 	}
 	return cmd
 }
 
+// runExperiments carries out one experiment, or two in turn.
+func (a *app) runExperiments(cmd *cobra.Command, f *runFlags, words []string, output string) error {
+	if f.repeat < 0 || f.repeat > 100 {
+		return &usageError{fmt.Sprintf("--repeat %d: want 1 to 100", f.repeat), "zdl run " + words[0] + " --repeat 5"}
+	}
+	var all []*experiment.Experiment
+	for _, word := range words {
+		e, err := readExperiment(word)
+		if err != nil {
+			return err
+		}
+		f.change(e)
+		all = append(all, e)
+	}
+	// Before anything is broken: is there room for what comes of it?
+	if err := writable(f.dir); err != nil {
+		return err
+	}
+	client, err := a.connect(cmd)
+	if err != nil {
+		return err
+	}
+	documents, err := a.carryOut(cmd.Context(), client, all)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for i, d := range documents {
+		d.Command = f.command(words[i], d.Experiment)
+		path, err := d.Write(f.dir)
+		if err != nil {
+			return err
+		}
+		paths = append(paths, path)
+	}
+	failed := slices.ContainsFunc(documents, func(d *report.Document) bool { return d.Outcome != experiment.Pass })
+	if err := a.printRuns(f, documents, paths, output); err != nil {
+		return err
+	}
+	if failed {
+		return &exitError{exitThreshold}
+	}
+	return nil
+}
+
+// change makes an experiment what the flags say.
+func (f *runFlags) change(e *experiment.Experiment) {
+	if f.repeat > 0 {
+		e.Repeat = f.repeat
+	}
+	if f.seed > 0 {
+		e.Seed = f.seed
+	}
+	if f.short {
+		e.Shorten()
+	}
+}
+
+// command repeats an experiment.
+func (f *runFlags) command(word string, e *experiment.Experiment) string {
+	text := fmt.Sprintf("zdl run %s --repeat %d --seed %d", word, e.Repeat, e.Seed)
+	if f.short {
+		text += " --short"
+	}
+	return text
+}
+
+// writable makes the folder for reports and proves that something can be written
+// into it.
+func writable(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".writable-"); err == nil {
+			probe.Close()
+			err = os.Remove(probe.Name())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("a report could not be written to %s, so nothing was done: %w; name another folder with --reports", dir, err)
+	}
+	return nil
+}
+
+func (a *app) printRuns(f *runFlags, documents []*report.Document, paths []string, output string) error {
+	if output == "json" {
+		if !f.compare {
+			return a.printJSON(documents[0])
+		}
+		return a.printJSON(map[string]any{"a": documents[0], "b": documents[1], "comparison": report.Compare(documents[0], documents[1])})
+	}
+	for i, d := range documents {
+		if f.compare {
+			fmt.Fprintf(a.stdout, "\n%s: %s\n", string(rune('A'+i)), d.Experiment.Title)
+		}
+		a.printDocument(d)
+	}
+	if f.compare {
+		fmt.Fprintln(a.stdout)
+		if err := a.printComparison(report.Compare(documents[0], documents[1])); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(a.stdout)
+	for _, path := range paths {
+		fmt.Fprintf(a.stdout, "report  %s\n", filepath.Join(path, "report.html"))
+	}
+	return nil
+}
+
 // readExperiment reads a file, or one of the library by its name.
 func readExperiment(word string) (*experiment.Experiment, error) {
-	base := "http://" + topology.UserVIP.String()
+	base := strings.TrimSuffix(experiment.ServiceURL, "/")
 	data, err := os.ReadFile(word)
 	if err == nil {
 		return experiment.Read(data, word, base)
@@ -116,28 +215,40 @@ func readExperiment(word string) (*experiment.Experiment, error) {
 	return experiment.Read(data, word+".yaml", base)
 }
 
-func (a *app) carryOut(ctx context.Context, client *lab.Client, e *experiment.Experiment) (*report.Document, error) {
+// carryOut carries out experiments in turn, each as often as the first says.
+func (a *app) carryOut(ctx context.Context, client *lab.Client, all []*experiment.Experiment) ([]*report.Document, error) {
 	subject := lab.NewSubject(client, a.dirs, a.name)
 	begin := time.Now()
 	say := func(text string) { fmt.Fprintf(a.stderr, "%8s  %s\n", seconds(time.Since(begin)), text) }
-	say(e.Title)
-	var runs []experiment.Run
-	for n := 1; n <= e.Repeat; n++ {
-		if e.Repeat > 1 {
-			say(fmt.Sprintf("run %d of %d", n, e.Repeat))
-		}
-		r, err := experiment.Carry(ctx, subject, e, n, say)
-		if err != nil {
-			return nil, err
-		}
-		runs = append(runs, *r)
-		if ctx.Err() != nil {
-			break
+	runs := make([][]experiment.Run, len(all))
+	for n := 1; n <= all[0].Repeat && ctx.Err() == nil; n++ {
+		for i, e := range all {
+			if ctx.Err() != nil {
+				break
+			}
+			say(e.Title)
+			if all[0].Repeat > 1 {
+				say(fmt.Sprintf("run %d of %d", n, all[0].Repeat))
+			}
+			rope, err := a.throw(e.By())
+			if err != nil {
+				return nil, err
+			}
+			r, err := experiment.Carry(ctx, subject, e, experiment.Options{Repetition: n, Say: say, Rope: rope})
+			rope.release()
+			if err != nil {
+				return nil, err
+			}
+			runs[i] = append(runs[i], *r)
 		}
 	}
-	d := report.New(e, runs)
-	d.Environment = a.environment(context.WithoutCancel(ctx), client)
-	return d, nil
+	var out []*report.Document
+	for i, e := range all {
+		d := report.New(e, runs[i])
+		d.Environment = a.environment(context.WithoutCancel(ctx), client)
+		out = append(out, d)
+	}
+	return out, nil
 }
 
 // environment says where an experiment ran. What cannot be found out is left

@@ -9,12 +9,12 @@
 package experiment
 
 import (
-	"fmt"
 	"regexp"
 	"time"
 
 	"zdl/internal/fault"
 	"zdl/internal/load"
+	"zdl/internal/topology"
 )
 
 // Experiment is one file.
@@ -24,7 +24,10 @@ type Experiment struct {
 	Hypothesis string   `json:"hypothesis"`
 	Why        string   `json:"why,omitempty"`    // what plain Kubernetes does here, and by which setting
 	Covers     []string `json:"covers,omitempty"` // rows of the mission: C4, D9, …
+	Tags       []string `json:"tags,omitempty"`   // trap: a weakness of plain Kubernetes; long: more than a minute even in short form
 
+	// Setup is done before the steady state is looked at, and undone at the end.
+	Setup []Action `json:"setup,omitempty"`
 	// Steady must hold before anything is broken, and again at the end.
 	Steady []Condition `json:"steady"`
 	// Before is how long the steady state is watched before the method begins,
@@ -32,22 +35,30 @@ type Experiment struct {
 	Before time.Duration `json:"before"`
 	After  time.Duration `json:"after"`
 	Method []Action      `json:"method"`
-	Load   *load.Plan    `json:"-"` // on the service, beside the probe; nil: none
-	Expect []Expectation `json:"expect"`
-	// AbortOutage ends the run when users were down for longer than this in all.
-	AbortOutage time.Duration `json:"abortOutage"`
+	// Load is made on the service, beside the probe; nil: only some requests that
+	// are kept as samples. One without a length lasts as long as the run.
+	Load          *load.Plan    `json:"-"`
+	LoadUntilOver bool          `json:"loadUntilOver,omitempty"`
+	Probe         []string      `json:"probe,omitempty"` // further subjects that are probed: api, dns
+	Expect        []Expectation `json:"expect"`
+	Abort         Abort         `json:"abort"`
+	Guard         Guard         `json:"guard"`
 	// Recover is how long the lab may take to be steady again after everything
 	// is healed.
 	Recover time.Duration `json:"recover"`
 	Repeat  int           `json:"repeat"`
 	Seed    uint64        `json:"seed"`
+	Short   Short         `json:"short"`
+	// IsShort tells that the short form is carried out.
+	IsShort bool `json:"isShort,omitempty"`
 }
 
 // Action is one thing that the method does.
 type Action struct {
 	Name string `json:"name,omitempty"` // to be healed by, or told apart
-	// After is a pause before the action, since the one before it; When is waited
-	// for after that, at most Within.
+	// At is when it is done, since the method began; After is a pause before it,
+	// since the one before it. When is waited for after that, at most Within.
+	At     time.Duration `json:"at,omitempty"`
 	After  time.Duration `json:"after,omitempty"`
 	When   *Condition    `json:"when,omitempty"`
 	Within time.Duration `json:"within,omitempty"`
@@ -55,8 +66,16 @@ type Action struct {
 	// One of these is done; none is a mere wait.
 	Attack  *fault.Request `json:"attack,omitempty"`
 	Heal    string         `json:"heal,omitempty"`    // name of an attack, or all
-	Kubectl []string       `json:"kubectl,omitempty"` // arguments; undone by Undo
-	Undo    []string       `json:"undo,omitempty"`    // kubectl's arguments at the end of the run, whatever happened
+	Kubectl []string       `json:"kubectl,omitempty"` // arguments
+	Apply   string         `json:"apply,omitempty"`   // manifests, deleted at the end of the run
+
+	// Fails says that kubectl is to fail, with a text in which this is found.
+	Fails *regexp.Regexp `json:"-"`
+	// Keep names an object, as kubectl get does, that is put back as it was.
+	Keep []string `json:"keep,omitempty"`
+	// Undo are kubectl's arguments, command by command, at the end of the run,
+	// whatever happened.
+	Undo [][]string `json:"undo,omitempty"`
 }
 
 // Condition is a state of cluster and service; exactly one field is set.
@@ -71,6 +90,18 @@ type Condition struct {
 	Event *Event `json:"event,omitempty"`
 	// SystemReady: every pod of the system is ready.
 	SystemReady bool `json:"systemReady,omitempty"`
+	// Failed: of the probe's requests of the last ten seconds at most this share failed.
+	Failed *float64 `json:"failed,omitempty"`
+	// P99: 99 % of the probe's answers of the last ten seconds came within this.
+	P99 time.Duration `json:"p99,omitempty"`
+	// Rollout: a deployment's rollout has come so far.
+	Rollout *Rollout `json:"rollout,omitempty"`
+}
+
+// Rollout is how far a deployment is updated.
+type Rollout struct {
+	Deployment string  `json:"deployment"` // namespace/name
+	Done       float64 `json:"done"`       // share of its replicas that are new and ready, 0 to 1
 }
 
 // Event describes entries of the timeline.
@@ -80,6 +111,26 @@ type Event struct {
 	Text    *regexp.Regexp `json:"-"` // nil: any
 }
 
+// Abort says when a run is ended early, and everything healed. Zero: never.
+type Abort struct {
+	Outage     time.Duration `json:"outage,omitempty"`     // an outage lasts longer
+	Failed     float64       `json:"failed,omitempty"`     // a larger share of the last ten seconds' requests failed
+	NodesReady int           `json:"nodesReady,omitempty"` // fewer nodes are Ready
+}
+
+// Guard bounds what a run may strike in all; the engine's own guard looks at one
+// attack at a time.
+type Guard struct {
+	Targets int `json:"targets,omitempty"` // different targets; 0: no bound
+}
+
+// Short is how a run is made shorter for CI: its pauses are cut to these.
+type Short struct {
+	Before time.Duration `json:"before,omitempty"`
+	Pause  time.Duration `json:"pause,omitempty"` // of actions
+	After  time.Duration `json:"after,omitempty"`
+}
+
 // Expectation is one thing that must turn out; exactly one of its parts is set.
 type Expectation struct {
 	Outage   *Length `json:"outage,omitempty"`   // all outages together
@@ -87,21 +138,28 @@ type Expectation struct {
 	Failed   *Share  `json:"failed,omitempty"`   // requests of the probe
 	Recovery *Within `json:"recovery,omitempty"` // until everything steady holds again
 	Event    *Seen   `json:"event,omitempty"`    // an entry of the timeline
+	Leader   *Leader `json:"leader,omitempty"`   // another leads
+	Alert    *Alert  `json:"alert,omitempty"`    // monitoring noticed
 	Load     *Passed `json:"load,omitempty"`     // the load's thresholds
+	Lost     *Lost   `json:"lost,omitempty"`     // acknowledged writes
+	Knee     *Knee   `json:"knee,omitempty"`     // of the load's curve
 
 	// Improve says what to change where this is not met.
 	Improve string `json:"improve,omitempty"`
 }
 
-// Length bounds a time that is itself known between two bounds.
+// Length bounds a time that is itself known between two bounds. Of is what was
+// probed: "" is the service.
 type Length struct {
 	AtMost  *time.Duration `json:"atMost,omitempty"`
 	AtLeast *time.Duration `json:"atLeast,omitempty"`
+	Of      string         `json:"of,omitempty"`
 }
 
 // Share bounds a share of requests, 0 to 1.
 type Share struct {
-	AtMost float64 `json:"atMost"`
+	AtMost  *float64 `json:"atMost,omitempty"`
+	AtLeast *float64 `json:"atLeast,omitempty"`
 }
 
 // Within bounds the time from a moment: "fault", the first injection (the
@@ -111,17 +169,46 @@ type Within struct {
 	Of     string        `json:"of"`
 }
 
-// Seen wants an entry of the timeline within a time from the first injection; or
-// with Never, that there is none.
+// Seen wants an entry of the timeline within a time from the first injection, but
+// not before another; or with Never, that there is none.
 type Seen struct {
 	Event
-	Within time.Duration `json:"within,omitempty"`
-	Never  bool          `json:"never,omitempty"`
-	Count  int           `json:"count,omitempty"` // at least so many; default 1
+	Within    time.Duration `json:"within,omitempty"`
+	NotBefore time.Duration `json:"notBefore,omitempty"`
+	Never     bool          `json:"never,omitempty"`
+	Count     int           `json:"count,omitempty"`  // at least so many; default 1
+	AtMost    *int          `json:"atMost,omitempty"` // at most so many
+}
+
+// Leader wants another leader of a component, within a time from the first
+// injection.
+type Leader struct {
+	Of     string        `json:"of"` // etcd, kube-scheduler, kube-controller-manager
+	Within time.Duration `json:"within"`
+}
+
+// Alert wants an alert to fire within a time from the first injection.
+type Alert struct {
+	Name   string        `json:"name"`
+	Within time.Duration `json:"within"`
 }
 
 // Passed wants all thresholds of the load to hold.
 type Passed struct{}
+
+// Lost wants every write of a probed subject that was acknowledged to be there
+// when it is read.
+type Lost struct {
+	Of string `json:"of"` // api
+}
+
+// Knee wants the load's curve to bend no sooner than at a rate.
+type Knee struct {
+	AtLeast float64 `json:"atLeast"` // arrivals a second
+}
+
+// ServiceURL is the service under test, as its users reach it.
+var ServiceURL = "http://" + topology.UserVIP.String() + "/"
 
 // Bounds and defaults.
 const (
@@ -133,141 +220,13 @@ const (
 	maxRepeat      = 100
 )
 
-// Check fills in defaults and says what is wrong, or nil.
-func (e *Experiment) Check() error {
-	set := func(d *time.Duration, to time.Duration) {
-		if *d == 0 {
-			*d = to
-		}
-	}
-	set(&e.Before, DefaultBefore)
-	set(&e.After, DefaultAfter)
-	set(&e.Recover, DefaultRecover)
-	set(&e.AbortOutage, maxLength)
-	if e.Repeat == 0 {
-		e.Repeat = 1
-	}
-	if e.Seed == 0 {
-		e.Seed = 1
-	}
-	if len(e.Steady) == 0 {
-		e.Steady = []Condition{{NodesReady: -1}, {PodsReady: -1}, {ServiceUp: 2 * time.Second}}
-	}
-	switch {
-	case e.Title == "" || e.Hypothesis == "":
-		return fmt.Errorf("it has no title or no hypothesis: say in words what is expected to hold")
-	case len(e.Method) == 0:
-		return fmt.Errorf("its method is empty, so nothing would happen")
-	case len(e.Expect) == 0:
-		return fmt.Errorf("it expects nothing, so it could not fail")
-	case e.Before < 0 || e.After < 0 || e.Recover < 0 || max(e.Before, e.After, e.Recover) > maxLength:
-		return fmt.Errorf("before, after and recover are from 0 to %v", maxLength)
-	case e.Repeat < 1 || e.Repeat > maxRepeat:
-		return fmt.Errorf("repeat %d: want 1 to %d", e.Repeat, maxRepeat)
-	}
-	for i := range e.Steady {
-		if err := e.Steady[i].check(); err != nil {
-			return fmt.Errorf("steady %d: %w", i+1, err)
-		}
-	}
-	names := map[string]bool{}
+// Shorten makes the short form of an experiment: its pauses are cut, what it
+// does and expects stays the same.
+func (e *Experiment) Shorten() {
+	e.IsShort = true
+	e.Before = min(e.Before, e.Short.Before)
+	e.After = min(e.After, e.Short.After)
 	for i := range e.Method {
-		if err := e.Method[i].check(names); err != nil {
-			return fmt.Errorf("method %d: %w", i+1, err)
-		}
+		e.Method[i].After = min(e.Method[i].After, e.Short.Pause)
 	}
-	for i := range e.Expect {
-		if err := e.Expect[i].check(e.Load != nil); err != nil {
-			return fmt.Errorf("expect %d: %w", i+1, err)
-		}
-	}
-	return nil
-}
-
-func (a *Action) check(names map[string]bool) error {
-	done := 0
-	for _, set := range []bool{a.Attack != nil, a.Heal != "", len(a.Kubectl) > 0} {
-		if set {
-			done++
-		}
-	}
-	switch {
-	case done > 1:
-		return fmt.Errorf("it does more than one thing: want one of attack, heal, kubectl")
-	case done == 0 && a.After == 0 && a.When == nil:
-		return fmt.Errorf("it does nothing: want attack, heal, kubectl, after or when")
-	case a.After < 0 || a.After > maxLength:
-		return fmt.Errorf("after %v: want 0 to %v", a.After, maxLength)
-	case a.Heal != "" && a.Heal != "all" && !names[a.Heal]:
-		return fmt.Errorf("heal: no attack before it is called %q", a.Heal)
-	case len(a.Undo) > 0 && len(a.Kubectl) == 0:
-		return fmt.Errorf("undo belongs to kubectl; attacks have an undo of their own")
-	case a.Name != "" && names[a.Name]:
-		return fmt.Errorf("two actions are called %q", a.Name)
-	}
-	if a.When != nil {
-		if a.Within == 0 {
-			a.Within = DefaultWithin
-		}
-		if err := a.When.check(); err != nil {
-			return fmt.Errorf("when: %w", err)
-		}
-	} else if a.Within != 0 {
-		return fmt.Errorf("within bounds a when, and there is none")
-	}
-	if a.Attack != nil && a.Attack.Kind == "" && len(a.Attack.Parts) == 0 {
-		return fmt.Errorf("attack: it names no kind")
-	}
-	if a.Name != "" {
-		names[a.Name] = true
-	}
-	return nil
-}
-
-func (c *Condition) check() error {
-	n := 0
-	for _, set := range []bool{c.NodesReady != 0, c.PodsReady != 0, c.ServiceUp != 0, c.Event != nil, c.SystemReady} {
-		if set {
-			n++
-		}
-	}
-	if n != 1 {
-		return fmt.Errorf("a condition is exactly one of nodesReady, podsReady, serviceUp, systemReady, event")
-	}
-	if c.NodesReady < -1 || c.PodsReady < -1 || c.ServiceUp < 0 {
-		return fmt.Errorf("a count is all or more than 0")
-	}
-	return nil
-}
-
-func (x *Expectation) check(hasLoad bool) error {
-	n := 0
-	for _, set := range []bool{x.Outage != nil, x.Longest != nil, x.Failed != nil, x.Recovery != nil, x.Event != nil, x.Load != nil} {
-		if set {
-			n++
-		}
-	}
-	if n != 1 {
-		return fmt.Errorf("an expectation is exactly one of outage, longest, failed, recovery, event, load")
-	}
-	for _, l := range []*Length{x.Outage, x.Longest} {
-		if l != nil && (l.AtMost == nil) == (l.AtLeast == nil) {
-			return fmt.Errorf("want either atMost or atLeast")
-		}
-	}
-	switch {
-	case x.Failed != nil && (x.Failed.AtMost < 0 || x.Failed.AtMost > 1):
-		return fmt.Errorf("failed: a share is from 0%% to 100%%")
-	case x.Recovery != nil && x.Recovery.Of != "fault" && x.Recovery.Of != "heal":
-		return fmt.Errorf("recovery of %q: want fault or heal", x.Recovery.Of)
-	case x.Recovery != nil && x.Recovery.Within <= 0:
-		return fmt.Errorf("recovery: want within, more than 0")
-	case x.Event != nil && x.Event.Kind == "":
-		return fmt.Errorf("event: it names no kind; zdl timeline shows them")
-	case x.Event != nil && x.Event.Never && (x.Event.Within != 0 || x.Event.Count != 0):
-		return fmt.Errorf("event: what shall never be has no within and no count")
-	case x.Load != nil && !hasLoad:
-		return fmt.Errorf("load: the experiment makes none")
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"zdl/internal/cause"
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
 	"zdl/internal/load"
@@ -25,10 +26,29 @@ type Lab interface {
 	HealAll(ctx context.Context) ([]fault.Attack, error)
 	Snapshot(ctx context.Context) (cluster.Snapshot, error)
 	Probe(ctx context.Context) (probe.Summary, error)
+	// Measure probes a further subject until ctx ends, and calls each with what is
+	// known so far.
+	Measure(ctx context.Context, r probe.Request, each func(probe.Report) error) error
 	Outages(ctx context.Context, after int) ([]probe.Outage, error)
+	Cause(ctx context.Context, outage int) (cause.Breakdown, error)
 	Timeline(ctx context.Context, since int64) ([]timeline.Entry, error)
-	Kubectl(ctx context.Context, args []string) (string, error)
+	Kubectl(ctx context.Context, args []string, stdin string) (string, error)
 	Load(ctx context.Context, p *load.Plan) (*load.Result, error)
+}
+
+// Undo is a kubectl command that takes something back.
+type Undo struct {
+	Args  []string `json:"args"`
+	Stdin string   `json:"stdin,omitempty"`
+}
+
+// Rope is held by somebody who lives on when this process is killed, and then
+// puts the lab right: see Rescue.
+type Rope interface {
+	// Note is told before something is done how it is to be taken back, Undone
+	// that the latest of these was.
+	Note(u Undo) error
+	Undone()
 }
 
 // Run is one repetition, with its verdicts.
@@ -43,33 +63,39 @@ type Run struct {
 const (
 	// steadyPatience is how long the steady state is waited for before a run is
 	// void.
-	steadyPatience = time.Minute
+	steadyPatience = 90 * time.Second
 	lookEvery      = 200 * time.Millisecond
 	// lastAnswers is how long requests under way may still take: the probe's
 	// timeout and a little more.
 	lastAnswers = 1500 * time.Millisecond
 	healLimit   = 2 * time.Minute
+	// kubectlLimit is how long a command may take as far as time limits of
+	// faults are concerned.
+	kubectlLimit = 2 * time.Minute
 )
 
-// Carry carries out an experiment once. Say is told what happens, a line each.
-// Whatever happens, everything is healed before it returns; if the process is
-// killed, the lab itself heals each fault when its time is over.
-func Carry(ctx context.Context, lab Lab, e *Experiment, repetition int, say func(string)) (*Run, error) {
-	r := &carrier{Lab: lab, e: e, say: say, run: &Run{Repetition: repetition, Seed: e.Seed + uint64(repetition-1)*1000}, named: map[string]string{}}
-	kinds, err := lab.Faults(ctx)
-	if err != nil {
+// Options of Carry.
+type Options struct {
+	Repetition int               // from 1
+	Say        func(line string) // is told what happens; nil: nobody
+	Rope       Rope              // nil: nobody holds one
+}
+
+// By is what the lab's journal says about who attacks.
+func (e *Experiment) By() string { return "experiment " + e.Name }
+
+// Carry carries out an experiment once. Whatever happens, everything is healed
+// before it returns; if the process is killed, whoever holds the rope does that at
+// once, and else the lab itself heals each fault when its time is over. An error
+// means that nothing was done.
+func Carry(ctx context.Context, lab Lab, e *Experiment, opt Options) (*Run, error) {
+	if opt.Say == nil {
+		opt.Say = func(string) {}
+	}
+	r := &carrier{Lab: lab, e: e, say: opt.Say, rope: opt.Rope, named: map[string]string{}, bounded: map[string]bool{}, struck: map[string]bool{},
+		run: &Run{Repetition: opt.Repetition, Seed: e.Seed + uint64(opt.Repetition-1)*1000}}
+	if err := r.preflight(ctx); err != nil {
 		return nil, err
-	}
-	r.instant = map[string]bool{}
-	for _, k := range kinds {
-		r.instant[k.Name] = k.Instant
-	}
-	attacks, err := lab.Attacks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if i := slices.IndexFunc(attacks, func(a fault.Attack) bool { return !a.State.Over() }); i >= 0 {
-		return nil, fmt.Errorf("the attack %s (%s) is active, so nothing here would be the experiment's own doing; heal it first: zdl heal --all", attacks[i].ID, attacks[i].Kind)
 	}
 	if err := r.carry(ctx); err != nil {
 		return nil, err
@@ -84,20 +110,83 @@ type carrier struct {
 	e       *Experiment
 	run     *Run
 	say     func(string)
+	rope    Rope
 	instant map[string]bool
 	named   map[string]string // name of an action → ID of its attack
-	undo    [][]string
+	bounded map[string]bool   // attacks that last for as long as was guessed here
+	struck  map[string]bool   // targets
+	undo    []Undo            // of the method
+	cleanup []Undo            // of the setup
+	began   time.Time         // of the method
 
-	seq         int64 // of the timeline, when the run began
-	outage      int   // last outage before
-	first       probe.Summary
-	mu          sync.Mutex // guards what watch writes
+	seq     int64 // of the timeline, when the run began
+	outage  int   // last outage before
+	first   probe.Summary
+	sides   sync.WaitGroup     // load and further probes
+	loaded  chan struct{}      // closed when the load is over
+	endLoad context.CancelFunc // of load that lasts as long as the run
+	endSide context.CancelFunc // of everything beside
+
+	mu          sync.Mutex // guards what watch and the sides write
 	steady      time.Time  // since when everything steady holds; zero while not
 	upSince     time.Time
 	othersSince time.Time // since when everything steady but the service holds
+	latest      probe.Summary
 	worst       *cluster.Snapshot
 	worstAt     time.Time
 	badness     int
+}
+
+// preflight refuses before anything is touched.
+func (c *carrier) preflight(ctx context.Context) error {
+	kinds, err := c.Faults(ctx)
+	if err != nil {
+		return err
+	}
+	c.instant = map[string]bool{}
+	for _, k := range kinds {
+		c.instant[k.Name] = k.Instant
+	}
+	for i := range c.e.Method {
+		if r := c.e.Method[i].Attack; r != nil {
+			if err := known(r, kinds); err != nil {
+				return fmt.Errorf("%s: method %d: %w; nothing was done", c.e.Name, i+1, err)
+			}
+		}
+	}
+	if c.e.Load != nil {
+		if err := c.e.Load.Resolve(ctx); err != nil {
+			return fmt.Errorf("%s: load: %w; nothing was done", c.e.Name, err)
+		}
+	}
+	attacks, err := c.Attacks(ctx)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(attacks, func(a fault.Attack) bool { return !a.State.Over() }); i >= 0 {
+		return fmt.Errorf("the attack %s (%s) is active, so nothing here would be the experiment's own doing; heal it first: zdl heal --all", attacks[i].ID, attacks[i].Kind)
+	}
+	return nil
+}
+
+// known tells whether a lab can make an attack.
+func known(r *fault.Request, kinds []fault.Kind) error {
+	for i := range r.Parts {
+		if err := known(&r.Parts[i], kinds); err != nil {
+			return err
+		}
+	}
+	if len(r.Parts) > 0 {
+		return nil
+	}
+	i := slices.IndexFunc(kinds, func(k fault.Kind) bool { return k.Name == r.Kind })
+	switch {
+	case i < 0:
+		return fmt.Errorf("there is no fault %q; zdl faults lists them", r.Kind)
+	case kinds[i].Unavailable != "":
+		return fmt.Errorf("the fault %s cannot be made here: %s", r.Kind, kinds[i].Unavailable)
+	}
+	return nil
 }
 
 func (c *carrier) carry(ctx context.Context) error {
@@ -115,62 +204,76 @@ func (c *carrier) carry(ctx context.Context) error {
 	defer watch.Wait()
 	defer stopLooking()
 
-	if !c.waitSteady(watching, steadyPatience) {
-		o.Void = "the lab was not steady to begin with"
+	// From the first change on, nothing that happens to the caller may keep the
+	// lab broken.
+	after := context.WithoutCancel(ctx)
+	err := c.prepare(watching)
+	if err == nil && !c.waitSteady(watching, steadyPatience) {
+		err = fmt.Errorf("the lab was not steady to begin with")
+	}
+	if err != nil {
+		c.stopped(watching, err)
 		o.Ended = time.Now().Round(0)
-		return c.collect(context.WithoutCancel(ctx))
+		c.tidy(after)
+		return c.collect(after)
 	}
 	// Begin anew: what came before was not the experiment's.
 	if err := c.cursors(ctx); err != nil {
+		c.tidy(after)
 		return err
 	}
-	o.Began = time.Now().Round(0)
+	c.begin()
 	c.view(ctx, "before")
-	var loading sync.WaitGroup
-	loadCtx, stopLoad := context.WithCancel(watching)
-	if c.e.Load != nil {
-		loading.Go(func() {
-			result, err := c.Lab.Load(loadCtx, c.e.Load)
-			if err != nil {
-				c.void("the load could not be made: " + err.Error())
-			}
-			o.Load = result
-		})
-	}
-	err := c.method(watching)
+	c.beside(watching)
+	err = c.method(watching)
 	if err == nil {
 		err = wait(watching, c.e.After)
 	}
-	if cause := context.Cause(watching); cause != nil {
-		o.Aborted = cause.Error()
-	} else if err != nil {
-		c.void(err.Error())
-	}
-	if c.e.Load != nil && err == nil {
-		loading.Wait() // to its own end
-	}
-	stopLoad()
-	loading.Wait()
+	c.stopped(watching, err)
+	c.endBeside(err == nil)
 
-	// From here on nothing that happens to the caller may keep the lab broken.
-	after := context.WithoutCancel(ctx)
 	c.heal(after)
-	recovering, cancel := context.WithTimeout(after, c.e.Recover+time.Second)
-	defer cancel()
-	if !c.waitSteady(recovering, c.e.Recover) {
-		o.Left = append(o.Left, fmt.Sprintf("the lab is not steady %v after everything was healed", c.e.Recover))
-	}
-	c.mu.Lock()
-	o.Steady = c.steady
-	c.mu.Unlock()
-	if !o.Injected.IsZero() && o.Steady.Before(o.Injected) && !o.Steady.IsZero() {
-		o.Steady = o.Injected // it never ceased to be
-	}
+	c.recover(after)
 	_ = wait(after, lastAnswers) // it cannot end early
+	c.endSide()
+	c.sides.Wait()
 	c.view(after, "after")
 	o.Ended = time.Now().Round(0)
-	return c.collect(after)
+	stopLooking()
+	watch.Wait()
+	err = c.collect(after)
+	c.tidy(after)
+	return err
 }
+
+// begin makes this moment the beginning of the run.
+func (c *carrier) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.run.Seen.Began = time.Now().Round(0)
+	c.run.Seen.Looks = nil
+	c.worst, c.badness = nil, 0
+}
+
+// stopped notes why the run did not come to its end, if it did not.
+func (c *carrier) stopped(watching context.Context, err error) {
+	var early *earlyError
+	switch cause := context.Cause(watching); {
+	case cause != nil:
+		c.run.Seen.Aborted = cause.Error()
+	case errors.As(err, &early):
+		c.run.Seen.Aborted = err.Error()
+	case err != nil:
+		c.void(err.Error())
+	}
+}
+
+// earlyError ends a run that failed, in contrast to one that proves nothing.
+type earlyError struct{ why string }
+
+func (e *earlyError) Error() string { return e.why }
+
+func early(format string, args ...any) error { return &earlyError{fmt.Sprintf(format, args...)} }
 
 func (c *carrier) void(why string) {
 	c.mu.Lock()
@@ -198,182 +301,11 @@ func (c *carrier) cursors(ctx context.Context) error {
 			c.outage = max(c.outage, o.ID)
 		}
 	}
-	c.first, err = c.Lab.Probe(ctx)
+	first, err := c.Lab.Probe(ctx)
+	c.mu.Lock()
+	c.first = first
+	c.mu.Unlock()
 	return err
-}
-
-// method does one action after the other.
-func (c *carrier) method(ctx context.Context) error {
-	if err := wait(ctx, c.e.Before); err != nil {
-		return err
-	}
-	if outages, err := c.Outages(ctx, c.outage); err != nil {
-		return err
-	} else if len(outages) > 0 {
-		return fmt.Errorf("users were not served before anything was broken: %d outages", len(outages))
-	}
-	for i := range c.e.Method {
-		a := &c.e.Method[i]
-		if err := wait(ctx, a.After); err != nil {
-			return err
-		}
-		if a.When != nil {
-			if err := c.when(ctx, a); err != nil {
-				return err
-			}
-		}
-		if err := c.do(ctx, a, i); err != nil {
-			return fmt.Errorf("method %d: %w", i+1, err)
-		}
-	}
-	return nil
-}
-
-func (c *carrier) do(ctx context.Context, a *Action, index int) error {
-	switch {
-	case a.Attack != nil:
-		return c.attack(ctx, a, index)
-	case a.Heal == "all":
-		c.say("heal everything")
-		_, err := c.HealAll(ctx)
-		c.run.Seen.Healed = time.Now().Round(0)
-		return err
-	case a.Heal != "":
-		c.say("heal " + a.Heal)
-		_, err := c.Heal(ctx, c.named[a.Heal])
-		c.run.Seen.Healed = time.Now().Round(0)
-		return err
-	case len(a.Kubectl) > 0:
-		if len(a.Undo) > 0 {
-			c.undo = append(c.undo, a.Undo)
-		}
-		return c.kubectl(ctx, a.Kubectl)
-	}
-	return nil
-}
-
-func (c *carrier) attack(ctx context.Context, a *Action, index int) error {
-	r := *a.Attack
-	r.By = "experiment " + c.e.Name
-	if r.Seed == 0 {
-		r.Seed = c.run.Seed + uint64(index)
-	}
-	if r.For == 0 && !c.momentary(&r) {
-		// Until the method heals it; but not for ever, should this process die.
-		r.For = c.e.length() + healLimit
-	}
-	c.injected()
-	got, err := c.Attack(ctx, r)
-	if err != nil {
-		return fmt.Errorf("the fault %s was not proven, so the run proves nothing: %w", r.Kind, err)
-	}
-	if a.Name != "" {
-		c.named[a.Name] = got.ID
-	}
-	names := ""
-	for i, t := range got.Targets {
-		if i > 0 {
-			names += ", "
-		}
-		names += t.Name
-	}
-	c.say(fmt.Sprintf("%s on %s, proven after %.0f ms", got.Kind, names, got.VerifyMS))
-	return nil
-}
-
-// momentary tells whether a fault, or every part of it, is over once it happened.
-func (c *carrier) momentary(r *fault.Request) bool {
-	if len(r.Parts) == 0 {
-		return c.instant[r.Kind]
-	}
-	return !slices.ContainsFunc(r.Parts, func(p fault.Request) bool { return !c.instant[p.Kind] })
-}
-
-func (c *carrier) injected() {
-	c.mu.Lock() // watch reads it
-	defer c.mu.Unlock()
-	if c.run.Seen.Injected.IsZero() {
-		c.run.Seen.Injected = time.Now().Round(0)
-	}
-}
-
-func (c *carrier) kubectl(ctx context.Context, args []string) error {
-	c.injected()
-	k := KubectlRun{At: time.Now().Round(0), Args: args}
-	var err error
-	k.Output, err = c.Kubectl(ctx, args)
-	if err != nil {
-		k.Error = err.Error()
-	}
-	c.run.Seen.Kubectl = append(c.run.Seen.Kubectl, k)
-	c.say(fmt.Sprintf("kubectl %v: %s", args, firstLine(k.Output)))
-	return err
-}
-
-// length is how long the method may take at most, as far as its file says.
-func (e *Experiment) length() time.Duration {
-	d := e.Before + e.After
-	for _, a := range e.Method {
-		d += a.After + a.Within
-		if a.Attack != nil {
-			d += a.Attack.Pause * time.Duration(len(a.Attack.Parts))
-		}
-	}
-	return d + time.Minute
-}
-
-// heal takes everything back: faults first, then what kubectl did.
-func (c *carrier) heal(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, healLimit)
-	defer cancel()
-	o := &c.run.Seen
-	healed, err := c.HealAll(ctx)
-	if err != nil {
-		o.Left = append(o.Left, err.Error())
-	}
-	for i := len(c.undo) - 1; i >= 0; i-- {
-		if err := c.kubectl(ctx, c.undo[i]); err != nil {
-			o.Left = append(o.Left, fmt.Sprintf("kubectl %v: %v", c.undo[i], err))
-		}
-	}
-	if len(healed) > 0 || len(c.undo) > 0 || o.Healed.IsZero() {
-		o.Healed = time.Now().Round(0)
-	}
-}
-
-// collect reads what happened.
-func (c *carrier) collect(ctx context.Context) error {
-	o := &c.run.Seen
-	var errs error
-	var err error
-	o.Outages, err = c.Outages(ctx, c.outage)
-	errs = errors.Join(errs, err)
-	o.Entries, err = c.Timeline(ctx, c.seq)
-	errs = errors.Join(errs, err)
-	last, err := c.Lab.Probe(ctx)
-	errs = errors.Join(errs, err)
-	o.Sent, o.Failed, o.Missed = last.Sent-c.first.Sent, last.Failed-c.first.Failed, last.Missed-c.first.Missed
-	attacks, err := c.Attacks(ctx)
-	errs = errors.Join(errs, err)
-	for _, a := range attacks {
-		if a.Asked.Before(o.Began.Add(-time.Second)) || a.By != "experiment "+c.e.Name {
-			continue
-		}
-		o.Attacks = append(o.Attacks, a)
-		for _, line := range a.Residue {
-			o.Left = append(o.Left, fmt.Sprintf("%s (%s): %s", a.ID, a.Kind, line))
-		}
-	}
-	return errs
-}
-
-func firstLine(s string) string {
-	for i, r := range s {
-		if r == '\n' {
-			return s[:i]
-		}
-	}
-	return s
 }
 
 // wait pauses; an error says that ctx ended before.

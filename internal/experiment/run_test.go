@@ -3,12 +3,14 @@ package experiment
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"zdl/internal/cause"
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
 	"zdl/internal/load"
@@ -25,11 +27,14 @@ type fake struct {
 	down     time.Time
 	refuse   error // of every attack
 	kubectl  [][]string
+	stdin    []string
+	object   string // what kubectl get prints
 	sent     int64
 	residue  []string
 	neverUp  bool
 	didHeal  bool
 	attackOK func()
+	targets  []string // of the attacks to come
 }
 
 func (f *fake) Faults(context.Context) ([]fault.Kind, error) {
@@ -65,6 +70,10 @@ func (f *fake) Attack(_ context.Context, r fault.Request) (fault.Attack, error) 
 	f.add("pod-gone", "web/web-1")
 	if f.attackOK != nil {
 		f.attackOK()
+	}
+	if len(f.targets) > 0 {
+		a.Targets = []fault.Target{{Name: f.targets[0]}}
+		f.targets = f.targets[1:]
 	}
 	return a, nil
 }
@@ -133,17 +142,45 @@ func (f *fake) Timeline(_ context.Context, since int64) ([]timeline.Entry, error
 	return slices.Clone(f.entries[min(int(since), len(f.entries)):]), nil
 }
 
-func (f *fake) Kubectl(_ context.Context, args []string) (string, error) {
+func (f *fake) Kubectl(_ context.Context, args []string, stdin string) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.kubectl = append(f.kubectl, args)
+	f.stdin = append(f.stdin, stdin)
+	if args[0] == "get" {
+		return f.object, nil
+	}
+	if args[0] == "fail" {
+		return "", errors.New("it would violate the pod's disruption budget")
+	}
 	return "done\n", nil
+}
+
+func (f *fake) Measure(ctx context.Context, r probe.Request, each func(probe.Report) error) error {
+	_ = each(probe.Report{Subject: r.Subject, Lanes: []probe.Summary{{Lane: "reused+write", Sent: 100}}})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (f *fake) Cause(_ context.Context, outage int) (cause.Breakdown, error) {
+	return cause.Breakdown{Outage: cause.Outage{ID: outage}, EndedBy: "it was healed"}, nil
 }
 
 func (f *fake) Load(ctx context.Context, p *load.Plan) (*load.Result, error) {
 	<-ctx.Done()
-	return &load.Result{}, nil
+	return &load.Result{Aborted: "ended", All: load.StepResult{Requests: 1}, Samples: []load.Sample{{OK: true}}}, nil
 }
+
+func share(v float64) *float64 { return &v }
+
+// held is a rope that is only watched.
+type held struct {
+	undo    []Undo
+	dropped int
+}
+
+func (h *held) Note(u Undo) error { h.undo = append(h.undo, u); return nil }
+func (h *held) Undone()           { h.dropped++ }
 
 // quick is an experiment of half a second.
 func quick(method ...Action) *Experiment {
@@ -160,7 +197,7 @@ func carry(t *testing.T, f *fake, e *Experiment) *Run {
 	if err := e.Check(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Carry(t.Context(), f, e, 1, func(string) {})
+	r, err := Carry(t.Context(), f, e, Options{Repetition: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +251,7 @@ func TestAFaultThatIsNotProvenVoidsTheRun(t *testing.T) {
 func TestResidueFailsTheRun(t *testing.T) {
 	t.Parallel()
 	e := quick(attack("all-gone"))
-	e.Expect = []Expectation{{Failed: &Share{1}}}
+	e.Expect = []Expectation{{Failed: &Share{AtMost: share(1)}}}
 	r := carry(t, &fake{residue: []string{"a table is left"}}, e)
 	if r.Outcome != Fail || len(r.Seen.Left) != 1 {
 		t.Errorf("%s: %v", r.Outcome, r.Seen.Left)
@@ -224,10 +261,10 @@ func TestResidueFailsTheRun(t *testing.T) {
 func TestAnOutageBeyondTheLimitAborts(t *testing.T) {
 	t.Parallel()
 	e := quick(attack("all-gone"))
-	e.AbortOutage, e.After = 300*time.Millisecond, time.Minute
+	e.Abort.Outage, e.After = 300*time.Millisecond, time.Minute
 	begin := time.Now()
 	r := carry(t, &fake{}, e)
-	if r.Outcome != Fail || !strings.Contains(r.Seen.Aborted, "abortOutage") || time.Since(begin) > 20*time.Second {
+	if r.Outcome != Fail || !strings.Contains(r.Seen.Aborted, "abort: {outage: 300ms}") || time.Since(begin) > 20*time.Second {
 		t.Errorf("%s after %v: %q", r.Outcome, time.Since(begin), r.Seen.Aborted)
 	}
 }
@@ -237,12 +274,12 @@ func TestAnInterruptedRunHealsAndUndoes(t *testing.T) {
 	f := &fake{}
 	ctx, cancel := context.WithCancel(t.Context())
 	f.attackOK = func() { time.AfterFunc(50*time.Millisecond, cancel) }
-	e := quick(Action{Kubectl: []string{"a"}, Undo: []string{"b"}}, attack("all-gone"))
+	e := quick(Action{Kubectl: []string{"a"}, Undo: [][]string{{"b"}}}, attack("all-gone"))
 	e.After = time.Minute
 	if err := e.Check(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Carry(ctx, f, e, 1, func(string) {})
+	r, err := Carry(ctx, f, e, Options{Repetition: 1})
 	if err != nil || r.Outcome == Pass || r.Seen.Aborted == "" || !f.didHeal || len(f.kubectl) != 2 || f.kubectl[1][0] != "b" {
 		t.Errorf("%v %+v, kubectl %v", err, r, f.kubectl)
 	}
@@ -264,7 +301,135 @@ func TestWhenWaitsForItsEvent(t *testing.T) {
 func TestAnActiveAttackIsNotTheExperimentsOwn(t *testing.T) {
 	t.Parallel()
 	f := &fake{attacks: []fault.Attack{{ID: "f7", Kind: "all-gone", State: fault.Active}}}
-	if _, err := Carry(t.Context(), f, quick(attack("blink")), 1, func(string) {}); err == nil || !strings.Contains(err.Error(), "f7") {
+	if _, err := Carry(t.Context(), f, quick(attack("blink")), Options{Repetition: 1}); err == nil || !strings.Contains(err.Error(), "f7") {
 		t.Errorf("%v, want an error that names f7", err)
+	}
+}
+
+func TestTheSetupIsUndoneAfterTheVerdictAndKeptObjectsArePutBack(t *testing.T) {
+	t.Parallel()
+	f := &fake{object: `{"kind":"Service","metadata":{"name":"web","uid":"u","resourceVersion":"7"},"spec":{"a":1},"status":{}}`}
+	e := quick(attack("blink"))
+	e.Setup = []Action{{Keep: []string{"service", "web"}, Kubectl: []string{"patch"}, Undo: [][]string{{"rollout", "status"}}}, {Apply: "manifest"}}
+	if err := e.Check(); err != nil {
+		t.Fatal(err)
+	}
+	h := &held{}
+	r, err := Carry(t.Context(), f, e, Options{Repetition: 1, Rope: h})
+	if err != nil || r.Outcome != Pass {
+		t.Fatalf("%v %+v", err, r)
+	}
+	var verbs []string
+	for i, args := range f.kubectl {
+		verbs = append(verbs, args[0])
+		if args[0] == "replace" && f.stdin[i] != `{"kind":"Service","metadata":{"name":"web"},"spec":{"a":1}}` {
+			t.Errorf("put back as %s", f.stdin[i])
+		}
+	}
+	if got := strings.Join(verbs, " "); got != "get patch apply delete replace rollout" {
+		t.Errorf("kubectl %s", got)
+	}
+	if len(h.undo) != 3 || h.dropped != 3 || h.undo[2].Args[0] != "delete" {
+		t.Errorf("on the rope: %+v, %d dropped", h.undo, h.dropped)
+	}
+	if !r.Seen.Injected.IsZero() && r.Seen.Injected.Before(r.Seen.Began) {
+		t.Error("the setup counts as the method")
+	}
+}
+
+func TestACommandThatIsToFailMustFailForItsReason(t *testing.T) {
+	t.Parallel()
+	budget := regexp.MustCompile("disruption budget")
+	if r := carry(t, &fake{}, quick(Action{Kubectl: []string{"fail"}, Fails: budget})); r.Outcome != Pass {
+		t.Errorf("%s %+v", r.Outcome, r.Seen)
+	}
+	if r := carry(t, &fake{}, quick(Action{Kubectl: []string{"drain"}, Fails: budget})); r.Outcome != Fail || !strings.Contains(r.Seen.Aborted, "expected to fail") {
+		t.Errorf("%s %q", r.Outcome, r.Seen.Aborted)
+	}
+	if r := carry(t, &fake{}, quick(Action{Kubectl: []string{"fail"}, Fails: regexp.MustCompile("quota")})); r.Outcome != Fail {
+		t.Errorf("%s, want fail: it failed for another reason", r.Outcome)
+	}
+}
+
+func TestTheGuardEndsARunThatStrikesTooMuch(t *testing.T) {
+	t.Parallel()
+	e := quick(attack("blink"), Action{Attack: &fault.Request{Kind: "blink"}})
+	e.Guard.Targets = 1
+	f := &fake{}
+	f.targets = []string{"a", "b"}
+	if r := carry(t, f, e); r.Outcome != Fail || !strings.Contains(r.Seen.Aborted, "guard allows 1") {
+		t.Errorf("%s %q", r.Outcome, r.Seen.Aborted)
+	}
+}
+
+func TestWhatIsNotInTheCatalogueIsRefusedBeforeAnythingIsDone(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	e := quick(attack("blink"), Action{Attack: &fault.Request{Kind: "meteor"}})
+	if err := e.Check(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Carry(t.Context(), f, e, Options{Repetition: 1})
+	if err == nil || !strings.Contains(err.Error(), `no fault "meteor"`) || !strings.Contains(err.Error(), "nothing was done") || len(f.attacks) > 0 {
+		t.Errorf("%v, %d attacks", err, len(f.attacks))
+	}
+	e = quick(attack("blink"))
+	e.Load = &load.Plan{Journeys: []load.Journey{{Steps: []load.Step{{URL: "http://no-such-host.invalid/"}}}}, Open: load.Constant(1, time.Second)}
+	if _, err := Carry(t.Context(), f, e, Options{Repetition: 1}); err == nil || !strings.Contains(err.Error(), "does not resolve") || len(f.attacks) > 0 {
+		t.Errorf("%v, %d attacks", err, len(f.attacks))
+	}
+}
+
+func TestARescueHealsAndUndoesTheLatestFirst(t *testing.T) {
+	t.Parallel()
+	f := &fake{attacks: []fault.Attack{{ID: "f1", By: "experiment x", State: fault.Active}}}
+	if err := Rescue(t.Context(), f, "experiment x", []Undo{{Args: []string{"first"}}, {Args: []string{"second"}, Stdin: "in"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !f.didHeal || len(f.kubectl) != 2 || f.kubectl[0][0] != "second" || f.stdin[0] != "in" {
+		t.Errorf("healed %v, kubectl %v", f.didHeal, f.kubectl)
+	}
+}
+
+func TestARunKeepsSamplesCausesAndLooks(t *testing.T) {
+	t.Parallel()
+	e := quick(attack("all-gone"))
+	e.Probe, e.Before = []string{"api"}, 300*time.Millisecond
+	e.Expect = []Expectation{{Lost: &Lost{Of: "api"}}, {Outage: &Length{Of: "api", AtMost: duration(0)}}}
+	r := carry(t, &fake{}, e)
+	if r.Outcome != Pass || r.Seen.Sampled() == nil || len(r.Seen.Sampled().Samples) != 1 || len(r.Seen.Causes) != 1 || len(r.Seen.Looks) == 0 {
+		t.Errorf("%s: %+v", r.Outcome, r.Seen)
+	}
+	phases := r.Seen.Phases()
+	if len(phases) != 3 || phases[1].Pods != 0 || phases[0].Pods != 3 {
+		t.Errorf("%+v", phases)
+	}
+}
+
+func TestTheShortFormOnlyCutsPauses(t *testing.T) {
+	e := quick(attack("blink"), Action{After: time.Minute, Heal: "all"})
+	e.Before, e.After = time.Minute, time.Minute
+	if err := e.Check(); err != nil {
+		t.Fatal(err)
+	}
+	e.Shorten()
+	if e.Before != time.Second || e.After != 3*time.Second || e.Method[1].After != 6*time.Second || len(e.Method) != 2 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestProgressCountsNewReplicasThatAreReady(t *testing.T) {
+	for _, c := range []struct {
+		object string
+		want   float64
+	}{
+		{`{"metadata":{"generation":2},"spec":{"replicas":4},"status":{"observedGeneration":1,"updatedReplicas":4,"replicas":4,"readyReplicas":4}}`, 0},
+		{`{"metadata":{"generation":2},"spec":{"replicas":4},"status":{"observedGeneration":2,"updatedReplicas":2,"replicas":5,"readyReplicas":4}}`, 0.25},
+		{`{"metadata":{"generation":2},"spec":{"replicas":4},"status":{"observedGeneration":2,"updatedReplicas":4,"replicas":4,"readyReplicas":4}}`, 1},
+		{`{"status":{}}`, 0},
+	} {
+		if got, err := progress([]byte(c.object)); err != nil || got != c.want {
+			t.Errorf("%s: %g %v, want %g", c.object, got, err, c.want)
+		}
 	}
 }

@@ -2,11 +2,13 @@ package experiment
 
 import (
 	"fmt"
-	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"zdl/internal/cluster"
+	"zdl/internal/probe"
 	"zdl/internal/timeline"
 )
 
@@ -42,7 +44,7 @@ const maxMissed = 0.05
 func Judge(e *Experiment, o *Observation) (Outcome, []Verdict) {
 	var out []Verdict
 	for i := range e.Expect {
-		v := e.Expect[i].judge(o)
+		v := e.Expect[i].judge(e, o)
 		v.Improve = e.Expect[i].Improve
 		out = append(out, v)
 	}
@@ -58,7 +60,7 @@ func Judge(e *Experiment, o *Observation) (Outcome, []Verdict) {
 	case float64(o.Missed) > maxMissed*float64(o.Sent):
 		o.Void = fmt.Sprintf("the probe itself missed %d of %d requests: the machine was too busy to measure", o.Missed, o.Sent)
 		return Void, out
-	case o.Load != nil && o.Load.Invalid != "":
+	case o.Load != nil && o.Load.Invalid != "" && !wantsKnee(e):
 		o.Void = "the load is not valid: " + o.Load.Invalid
 		return Void, out
 	case o.Aborted != "":
@@ -70,14 +72,30 @@ func Judge(e *Experiment, o *Observation) (Outcome, []Verdict) {
 	return Pass, out
 }
 
-func (x *Expectation) judge(o *Observation) Verdict {
+func exactly(text string) *regexp.Regexp {
+	return regexp.MustCompile("^(?:" + regexp.QuoteMeta(text) + ")$")
+}
+
+func (x *Expectation) judge(e *Experiment, o *Observation) Verdict {
 	switch {
 	case x.Outage != nil:
-		lower, upper := o.down()
-		return x.Outage.judge("in all, users are down", lower, upper, len(o.Outages) == 0)
+		return x.Outage.judge(o, "users are down", "%s is down", o.down)
 	case x.Longest != nil:
-		lower, upper := o.longest()
-		return x.Longest.judge("the longest outage lasts", lower, upper, len(o.Outages) == 0)
+		return x.Longest.judge(o, "users are down at a stretch", "%s is down at a stretch", o.longest)
+	case x.Leader != nil:
+		seen := Seen{Event: Event{Kind: string(cluster.LeaderMoved), Subject: exactly(x.Leader.Of)}, Within: x.Leader.Within}
+		v := seen.judge(o)
+		v.Expected = fmt.Sprintf("%s has another leader within %v of the fault", x.Leader.Of, x.Leader.Within)
+		return v
+	case x.Alert != nil:
+		seen := Seen{Event: Event{Kind: timeline.KindAlert, Subject: exactly(x.Alert.Name)}, Within: x.Alert.Within}
+		v := seen.judge(o)
+		v.Expected = fmt.Sprintf("the alert %s fires within %v of the fault", x.Alert.Name, x.Alert.Within)
+		return v
+	case x.Lost != nil:
+		return x.Lost.judge(o)
+	case x.Knee != nil:
+		return x.Knee.judge(e, o)
 	case x.Failed != nil:
 		return x.Failed.judge(o)
 	case x.Recovery != nil:
@@ -89,24 +107,40 @@ func (x *Expectation) judge(o *Observation) Verdict {
 }
 
 // judge decides only what the bounds decide.
-func (l *Length) judge(what string, lower, upper time.Duration, none bool) Verdict {
-	v := Verdict{Value: float64(lower.Microseconds()) / 1000, Known: true, Outcome: Fail, Observed: between(lower, upper, none)}
+func (l *Length) judge(o *Observation, service, other string, sum func([]probe.Outage) (lower, upper time.Duration)) Verdict {
+	what := service
+	if l.Of != "" {
+		what = fmt.Sprintf(other, map[string]string{"api": "the API", "dns": "the cluster's DNS"}[l.Of])
+	}
+	list, known := o.outages(l.Of)
+	lower, upper := sum(list)
+	none := len(list) == 0
+	v := Verdict{Value: float64(lower.Microseconds()) / 1000, Known: known, Outcome: Fail, Observed: between(lower, upper, none)}
 	if l.AtMost != nil {
 		v.Expected = fmt.Sprintf("%s for at most %v", what, *l.AtMost)
+		if *l.AtMost == 0 {
+			v.Expected = strings.NewReplacer("users are down at a stretch", "no request of a user fails", "users are down", "no request of a user fails",
+				" is down", " is never down").Replace(what)
+		}
 		switch {
+		case !known:
 		case upper <= *l.AtMost:
 			v.Outcome = Pass
 		case lower <= *l.AtMost && !none:
 			v.Observed += ": the bounds do not decide it"
 		}
-		return v
+	} else {
+		v.Expected = fmt.Sprintf("%s for at least %v", what, *l.AtLeast)
+		switch {
+		case !known:
+		case lower >= *l.AtLeast:
+			v.Outcome = Pass
+		case upper >= *l.AtLeast:
+			v.Observed += ": the bounds do not decide it"
+		}
 	}
-	v.Expected = fmt.Sprintf("%s for at least %v", what, *l.AtLeast)
-	switch {
-	case lower >= *l.AtLeast:
-		v.Outcome = Pass
-	case upper >= *l.AtLeast:
-		v.Observed += ": the bounds do not decide it"
+	if !known {
+		v.Observed = "it was not measured"
 	}
 	return v
 }
@@ -119,13 +153,18 @@ func between(lower, upper time.Duration, none bool) string {
 }
 
 func (s *Share) judge(o *Observation) Verdict {
-	v := Verdict{Expected: fmt.Sprintf("at most %.4g %% of the requests fail", 100*s.AtMost), Outcome: Fail, Observed: "no request was made"}
+	v := Verdict{Outcome: Fail, Observed: "no request was made"}
+	if s.AtMost != nil {
+		v.Expected = fmt.Sprintf("at most %.4g %% of the requests fail", 100**s.AtMost)
+	} else {
+		v.Expected = fmt.Sprintf("at least %.4g %% of the requests fail", 100**s.AtLeast)
+	}
 	if o.Sent == 0 {
 		return v
 	}
 	v.Value, v.Known = float64(o.Failed)/float64(o.Sent), true
 	v.Observed = fmt.Sprintf("%d of %d failed, %.4g %%", o.Failed, o.Sent, 100*v.Value)
-	if v.Value <= s.AtMost {
+	if s.AtMost != nil && v.Value <= *s.AtMost || s.AtLeast != nil && v.Value >= *s.AtLeast {
 		v.Outcome = Pass
 	}
 	return v
@@ -153,11 +192,15 @@ func (w *Within) judge(o *Observation) Verdict {
 }
 
 func (s *Seen) judge(o *Observation) Verdict {
+	from := o.Injected
+	if from.IsZero() {
+		from = o.Began // nothing was broken
+	}
 	n, first := 0, time.Duration(0)
 	var reached time.Duration // when the last of the wanted count came
 	for i := range o.Entries {
-		at := o.Entries[i].Wall.Sub(o.Injected)
-		if o.Injected.IsZero() || at < 0 || !s.matches(&o.Entries[i]) {
+		at := o.Entries[i].Happened().Sub(from)
+		if at < 0 || !s.matches(&o.Entries[i]) {
 			continue
 		}
 		if n++; n == 1 {
@@ -170,6 +213,18 @@ func (s *Seen) judge(o *Observation) Verdict {
 	what := s.Kind
 	if s.Subject != nil {
 		what += " of " + strings.TrimSuffix(strings.TrimPrefix(s.Subject.String(), "^(?:"), ")$") // as it was written
+	}
+	if s.Text != nil {
+		what += " that says " + strings.TrimSuffix(strings.TrimPrefix(s.Text.String(), "^(?:"), ")$")
+	}
+	if s.AtMost != nil {
+		v := Verdict{Expected: fmt.Sprintf("at most %d × %s", *s.AtMost, what), Observed: fmt.Sprintf("there were %d", n), Outcome: Fail, Known: true, Value: float64(n)}
+		if len(o.Entries) == 0 {
+			v.Observed, v.Known = "the timeline is empty, so nothing was watched", false
+		} else if n <= *s.AtMost {
+			v.Outcome = Pass
+		}
+		return v
 	}
 	if s.Never {
 		v := Verdict{Expected: fmt.Sprintf("no %s", what), Observed: "there was none", Outcome: Pass, Known: true, Value: float64(n)}
@@ -185,14 +240,58 @@ func (s *Seen) judge(o *Observation) Verdict {
 		v.Expected = fmt.Sprintf("%d × %s", s.Count, what)
 		v.Observed = fmt.Sprintf("there were %d", n)
 	}
-	if s.Within > 0 {
+	switch {
+	case s.Within > 0 && s.NotBefore > 0:
+		v.Expected += fmt.Sprintf(" between %v and %v after the fault", s.NotBefore, s.Within)
+	case s.Within > 0:
 		v.Expected += fmt.Sprintf(" within %v of the fault", s.Within)
+	case s.NotBefore > 0:
+		v.Expected += fmt.Sprintf(" not before %v after the fault", s.NotBefore)
 	}
 	if n < max(s.Count, 1) {
 		return v
 	}
 	v.Value, v.Known, v.Observed = float64(reached.Microseconds())/1000, true, fmt.Sprintf("after %v", reached.Round(time.Millisecond))
+	if s.NotBefore > 0 && first < s.NotBefore {
+		v.Observed += fmt.Sprintf(", the first after %v", first.Round(time.Millisecond))
+		return v
+	}
 	if s.Within == 0 || reached <= s.Within {
+		v.Outcome = Pass
+	}
+	return v
+}
+
+// leastWrites is how many acknowledged writes say something about lost ones.
+const leastWrites = 20
+
+func (l *Lost) judge(o *Observation) Verdict {
+	v := Verdict{Expected: "no write that was acknowledged is lost", Outcome: Fail, Observed: "no write was measured"}
+	r, known := o.Probes[l.Of]
+	if !known {
+		return v
+	}
+	written := int64(0)
+	for _, lane := range r.Lanes {
+		if strings.Contains(lane.Lane, "write") {
+			written += lane.Sent - lane.Failed - lane.Missed
+		}
+	}
+	bad := 0
+	spans := slices.Clone(r.Outages)
+	for _, d := range r.Degradations {
+		spans = append(spans, d.Outage)
+	}
+	for _, s := range spans {
+		bad += s.ByClass[string(probe.Stale)] + s.ByClass[string(probe.Wrong)]
+	}
+	v.Observed = fmt.Sprintf("%d writes were acknowledged, %d answers were older than one before or not what was written", written, bad)
+	if written < leastWrites {
+		v.Observed += fmt.Sprintf(": too few to tell, want %d", leastWrites)
+		return v
+	}
+	v.Known, v.Value = true, float64(bad)
+	if bad == 0 {
 		v.Outcome = Pass
 	}
 	return v
@@ -221,70 +320,4 @@ func judgeLoad(o *Observation) Verdict {
 		v.Outcome = Pass
 	}
 	return v
-}
-
-// Distribution sums up one expectation over repetitions.
-type Distribution struct {
-	Expected string  `json:"expected"`
-	Passed   int     `json:"passed"`
-	Runs     int     `json:"runs"` // that were not void
-	Median   float64 `json:"median"`
-	Worst    float64 `json:"worst"`
-	// Low and High bound the median with at least 90 % confidence, by order
-	// statistics (Conover, Practical Nonparametric Statistics, 3.2); equal to the
-	// extremes below five runs, where no such interval exists.
-	Low  float64 `json:"low"`
-	High float64 `json:"high"`
-}
-
-// Distribute sums up the verdicts of repetitions, in the order of expectations.
-func Distribute(runs [][]Verdict) []Distribution {
-	var out []Distribution
-	for i := 0; len(runs) > 0 && i < len(runs[0]); i++ {
-		d := Distribution{Expected: runs[0][i].Expected}
-		var values []float64
-		for _, run := range runs {
-			if i >= len(run) {
-				continue
-			}
-			d.Runs++
-			if run[i].Outcome == Pass {
-				d.Passed++
-			}
-			if run[i].Known {
-				values = append(values, run[i].Value)
-			}
-		}
-		if n := len(values); n > 0 {
-			slices.Sort(values)
-			d.Median = (values[(n-1)/2] + values[n/2]) / 2
-			d.Worst = values[n-1]
-			low, high := medianInterval(n)
-			d.Low, d.High = values[low], values[high]
-		}
-		out = append(out, d)
-	}
-	return out
-}
-
-// medianInterval gives the indices of the order statistics that hold the median
-// with at least 90 % confidence: the widest k with P(Binomial(n, 1/2) < k) ≤ 5 %.
-func medianInterval(n int) (low, high int) {
-	sum, k := 0.0, 0
-	for k < n/2 {
-		sum += math.Exp(lchoose(n, k) - float64(n)*math.Ln2)
-		if sum > 0.05 {
-			break
-		}
-		k++
-	}
-	low = max(k-1, 0)
-	return low, n - 1 - low
-}
-
-func lchoose(n, k int) float64 {
-	a, _ := math.Lgamma(float64(n + 1))
-	b, _ := math.Lgamma(float64(k + 1))
-	c, _ := math.Lgamma(float64(n - k + 1))
-	return a - b - c
 }

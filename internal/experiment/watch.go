@@ -2,7 +2,9 @@ package experiment
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"zdl/internal/cluster"
@@ -30,6 +32,7 @@ func (c *carrier) look(ctx context.Context, abort context.CancelCauseFunc) {
 	service, err2 := c.Lab.Probe(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.noteLocked(now, &snap, &service, err1 == nil && err2 == nil)
 	if err1 != nil || err2 != nil {
 		c.steady, c.upSince, c.othersSince = time.Time{}, time.Time{}, time.Time{} // unknown is not steady
 		return
@@ -44,7 +47,8 @@ func (c *carrier) look(ctx context.Context, abort context.CancelCauseFunc) {
 	others, up := true, true
 	for i := range c.e.Steady {
 		k := &c.e.Steady[i]
-		if holds := c.holdsLocked(k, &snap, now); k.ServiceUp != 0 {
+		// Shares and percentiles look back by themselves.
+		if holds := c.holdsLocked(k, &snap, now); k.ServiceUp != 0 || k.Failed != nil || k.P99 != 0 {
 			up = up && holds
 		} else {
 			others = others && holds
@@ -70,9 +74,39 @@ func (c *carrier) look(ctx context.Context, abort context.CancelCauseFunc) {
 	if c.run.Seen.Injected.IsZero() {
 		return
 	}
-	if service.Outage != nil && milliseconds(service.OutageMS) > c.e.AbortOutage {
-		abort(fmt.Errorf("users are down for %v, more than abortOutage allows", milliseconds(service.OutageMS).Round(time.Millisecond)))
+	ready := 0
+	for _, n := range snap.Nodes() {
+		if n.Ready {
+			ready++
+		}
 	}
+	limit := &c.e.Abort
+	switch {
+	case limit.Outage > 0 && service.Outage != nil && milliseconds(service.OutageMS) > limit.Outage:
+		abort(fmt.Errorf("users are down for %v, more than abort: {outage: %v} allows", milliseconds(service.OutageMS).Round(time.Millisecond), limit.Outage))
+	case limit.Failed > 0 && service.Known && 1-service.OKShare > limit.Failed:
+		abort(fmt.Errorf("%.0f %% of the requests of the last ten seconds failed, more than abort: {failed: %.0f%%} allows", 100*(1-service.OKShare), 100*limit.Failed))
+	case limit.NodesReady > 0 && !snap.Stale && ready < limit.NodesReady:
+		abort(fmt.Errorf("%d nodes are Ready, fewer than abort: {nodesReady: %d} allows", ready, limit.NodesReady))
+	}
+}
+
+// noteLocked keeps what was seen. The caller holds c.mu.
+func (c *carrier) noteLocked(now time.Time, s *cluster.Snapshot, p *probe.Summary, known bool) {
+	if !known {
+		return
+	}
+	c.latest = *p
+	if !c.run.Seen.Ended.IsZero() {
+		return // the setup is being undone
+	}
+	l := Look{At: now, Up: p.Up, Sent: p.Sent - c.first.Sent, Failed: p.Failed - c.first.Failed, P50MS: p.P50MS, P99MS: p.P99MS, PodsReady: s.Target.Ready, Stale: s.Stale}
+	for _, n := range s.Nodes() {
+		if n.Ready {
+			l.NodesReady++
+		}
+	}
+	c.run.Seen.Looks = append(c.run.Seen.Looks, l)
 }
 
 func later(a, b time.Time) time.Time {
@@ -128,6 +162,10 @@ func (c *carrier) holdsLocked(k *Condition, s *cluster.Snapshot, now time.Time) 
 			}
 		}
 		return !s.Stale
+	case k.Failed != nil:
+		return c.latest.Known && 1-c.latest.OKShare <= *k.Failed
+	case k.P99 != 0:
+		return c.latest.Known && c.latest.OKShare > 0 && milliseconds(c.latest.P99MS) <= k.P99
 	}
 	return true // events are waited for, they are no state
 }
@@ -159,10 +197,45 @@ func (c *carrier) when(ctx context.Context, a *Action) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("what it waits for did not come within %v", a.Within)
 		}
-		if err := wait(ctx, lookEvery); err != nil {
+		pace := lookEvery
+		if a.When.Rollout != nil {
+			pace = rolloutEvery
+		}
+		if err := wait(ctx, pace); err != nil {
 			return err
 		}
 	}
+}
+
+// rolloutEvery is how often kubectl is asked for a rollout: it costs a tenth of a
+// CPU second each time.
+const rolloutEvery = 500 * time.Millisecond
+
+// progress is how far a deployment's rollout has come, 0 to 1: its new replicas
+// that are ready. data is the object as kubectl prints it.
+func progress(data []byte) (float64, error) {
+	var d struct {
+		Metadata struct{ Generation int64 }
+		Spec     struct{ Replicas *int }
+		Status   struct {
+			ObservedGeneration                                  int64
+			UpdatedReplicas, UnavailableReplicas, ReadyReplicas int
+			Replicas                                            int
+		}
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return 0, fmt.Errorf("read the deployment: %w", err)
+	}
+	want := 1
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	if want == 0 || d.Status.ObservedGeneration < d.Metadata.Generation {
+		return 0, nil
+	}
+	// Replicas that are not ready are new ones: old ones were ready before.
+	notReady := max(d.Status.Replicas-d.Status.ReadyReplicas, 0)
+	return float64(max(d.Status.UpdatedReplicas-notReady, 0)) / float64(want), nil
 }
 
 func (c *carrier) holds(ctx context.Context, k *Condition) (bool, error) {
@@ -178,6 +251,15 @@ func (c *carrier) holds(ctx context.Context, k *Condition) (bool, error) {
 		}
 		return false, nil
 	}
+	if r := k.Rollout; r != nil {
+		namespace, name, _ := strings.Cut(r.Deployment, "/")
+		out, err := c.Kubectl(ctx, []string{"get", "deployment", name, "-n", namespace, "-o", "json"}, "")
+		if err != nil {
+			return false, err
+		}
+		done, err := progress([]byte(out))
+		return err == nil && done >= r.Done-1e-9, err
+	}
 	snap, err := c.Snapshot(ctx)
 	if err != nil {
 		return false, err
@@ -192,9 +274,6 @@ func (c *carrier) view(ctx context.Context, what string) {
 	c.mu.Lock()
 	if what == "after" && c.worst != nil {
 		c.run.Seen.Views = append(c.run.Seen.Views, View{c.worstAt, "worst", *c.worst})
-	}
-	if what == "before" {
-		c.worst, c.badness = nil, 0
 	}
 	c.mu.Unlock()
 	if snap, err := c.Snapshot(ctx); err == nil {

@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"zdl/internal/artifact"
+	"zdl/internal/cause"
 	"zdl/internal/cluster"
 	"zdl/internal/cluster/local/fabric"
 	"zdl/internal/experiment"
@@ -92,8 +95,20 @@ func (s *Subject) Timeline(ctx context.Context, since int64) (out []timeline.Ent
 	return out, err
 }
 
-// Kubectl runs the lab's kubectl with its kubeconfig.
-func (s *Subject) Kubectl(ctx context.Context, args []string) (string, error) {
+// Measure probes a further subject until ctx ends.
+func (s *Subject) Measure(ctx context.Context, r probe.Request, each func(probe.Report) error) error {
+	return s.client.Probe(ctx, r, each)
+}
+
+// Cause explains an outage of the service.
+func (s *Subject) Cause(ctx context.Context, outage int) (out cause.Breakdown, err error) {
+	err = s.client.Do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/outages/%d/cause", outage), nil, &out)
+	return out, err
+}
+
+// Kubectl runs the lab's kubectl with its kubeconfig. It ends with this process,
+// however that ends: it must not go on to change what is being put right.
+func (s *Subject) Kubectl(ctx context.Context, args []string, stdin string) (string, error) {
 	config, err := Kubeconfig(s.dirs, s.name)
 	if err != nil {
 		return "", err
@@ -104,8 +119,12 @@ func (s *Subject) Kubectl(ctx context.Context, args []string) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(set.Bin, "kubectl"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+config)
+	cmd.Stdin = strings.NewReader(stdin)
 	var both bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &both, &both
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the signal is sent when the thread ends that began it
+	defer runtime.UnlockOSThread()
 	if err := cmd.Run(); err != nil {
 		return both.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(both.String()))
 	}

@@ -21,53 +21,62 @@ type file struct {
 	APIVersion     string                    `yaml:"apiVersion"`
 	Kind           string                    `yaml:"kind"`
 	Title          string                    `yaml:"title"`
-	Arrivals       *scheduleText             `yaml:"arrivals"`
-	Users          *scheduleText             `yaml:"users"`
-	Journeys       []journeyText             `yaml:"journeys"`
-	Thresholds     map[string][]thresholdAny `yaml:"thresholds"`
-	Timeout        yamlfile.Span             `yaml:"timeout"`
-	MaxUsers       int                       `yaml:"maxUsers"`
-	NewConnections bool                      `yaml:"newConnections"`
-	Seed           uint64                    `yaml:"seed"`
+	Arrivals       *scheduleText             `yaml:"arrivals" doc:"Open loop: journeys begin at a rate, whatever became of those before."`
+	Users          *scheduleText             `yaml:"users" doc:"Closed loop: so many users, each of whom waits for their answers."`
+	Journeys       []journeyText             `yaml:"journeys" need:"y" schema:"{\"minItems\": 1}"`
+	Thresholds     map[string][]thresholdAny `yaml:"thresholds" doc:"In k6's words, by metric: what must hold."`
+	Timeout        yamlfile.Span             `yaml:"timeout" doc:"Of each request, 1ms to 10m; default 10s."`
+	MaxUsers       int                       `yaml:"maxUsers" doc:"Journeys under way at once; one that is due beyond that is dropped." schema:"{\"minimum\": 0, \"maximum\": 100000}"`
+	NewConnections bool                      `yaml:"newConnections" doc:"Open a connection for each request."`
+	Seed           uint64                    `yaml:"seed" doc:"Of everything that is left to chance."`
 }
 
 // scheduleText is either a constant, {rate: 100, for: 30s}, or stages.
 type scheduleText struct {
-	Rate    *float64      `yaml:"rate"`
-	Count   *float64      `yaml:"count"`
+	Rate    *float64      `yaml:"rate" doc:"Of arrivals: journeys a second." schema:"{\"minimum\": 0, \"maximum\": 1000000}"`
+	Count   *float64      `yaml:"count" doc:"Of users: how many." schema:"{\"minimum\": 0, \"maximum\": 100000}"`
 	For     yamlfile.Span `yaml:"for"`
-	Poisson bool          `yaml:"poisson"`
-	Stages  []stageText   `yaml:"stages"`
+	Poisson bool          `yaml:"poisson" doc:"Arrivals by chance, as independent users make them."`
+	Stages  []stageText   `yaml:"stages" doc:"One after the other, instead of one rate or count."`
 }
 
 type stageText struct {
 	For  yamlfile.Span `yaml:"for"`
-	From *float64      `yaml:"from"` // default: where the stage before ended, first 0
+	From *float64      `yaml:"from" doc:"Default: where the stage before ended, first 0."`
 	To   float64       `yaml:"to"`
 }
 
 type journeyText struct {
 	Name   string     `yaml:"name"`
-	Weight float64    `yaml:"weight"`
-	Steps  []stepText `yaml:"steps"`
+	Weight float64    `yaml:"weight" doc:"Share among journeys; default 1."`
+	Steps  []stepText `yaml:"steps" need:"y" schema:"{\"minItems\": 1}"`
 }
 
 type stepText struct {
 	Name    string            `yaml:"name"`
 	Method  string            `yaml:"method"`
-	URL     string            `yaml:"url"`
+	URL     string            `yaml:"url" need:"y" doc:"http:// or https://, or a path of the service under test. {{NAME}} stands for what an earlier step took, {{iteration}} and {{random}} for numbers."`
 	Headers map[string]string `yaml:"headers"`
 	Body    string            `yaml:"body"`
-	Expect  []checkText       `yaml:"expect"`
+	Expect  []checkText       `yaml:"expect" doc:"Without any, a status below 400."`
 	Take    map[string]struct {
 		JSON   string `yaml:"json"`
 		Header string `yaml:"header"`
-	} `yaml:"take"`
-	Think string `yaml:"think"` // 1s, or 500ms-2s
+	} `yaml:"take" doc:"Keep a value of the answer under a name: at a JSON path (items.0.id), or of a header."`
+	Think         think `yaml:"think" doc:"Pause after it: a time, or a range of which one is drawn."`
+	NewConnection bool  `yaml:"newConnection" doc:"Open a connection for each of its requests."`
+}
+
+// think is a pause: 1s, or 500ms-2s.
+type think string
+
+// JSONSchema is how a pause is written.
+func (think) JSONSchema() yamlfile.Node {
+	return yamlfile.Node{"type": "string", "pattern": "^[0-9.]+[a-zµ]+(-[0-9.]+[a-zµ]+)?$", "examples": []any{"1s", "500ms-2s"}}
 }
 
 type checkText struct {
-	Status   any    `yaml:"status"` // 200, or [200, 304]
+	Status   any    `yaml:"status" doc:"200, or [200, 304]."`
 	Contains string `yaml:"contains"`
 	Header   string `yaml:"header"`
 }
@@ -76,6 +85,16 @@ type checkText struct {
 type thresholdAny struct {
 	Threshold   string
 	AbortOnFail bool
+}
+
+// JSONSchema is how a threshold is written.
+func (thresholdAny) JSONSchema() yamlfile.Node {
+	return yamlfile.Node{"anyOf": []any{
+		yamlfile.Node{"type": "string"},
+		yamlfile.Node{"type": "object", "additionalProperties": false, "required": []any{"threshold"}, "properties": yamlfile.Node{
+			"threshold": yamlfile.Node{"type": "string"}, "abortOnFail": yamlfile.Node{"type": "boolean"},
+		}},
+	}, "examples": []any{"p(99)<300", "rate<0.001"}}
 }
 
 func (t *thresholdAny) UnmarshalYAML(n *yaml.Node) error {
@@ -182,7 +201,7 @@ func (s *scheduleText) schedule(constant *float64, seed uint64) (Schedule, error
 }
 
 func (s *stepText) step(base string) (Step, error) {
-	out := Step{Name: s.Name, Method: s.Method, URL: s.URL, Body: s.Body}
+	out := Step{Name: s.Name, Method: s.Method, URL: s.URL, Body: s.Body, NewConnection: s.NewConnection}
 	if strings.HasPrefix(out.URL, "/") {
 		if base == "" {
 			return out, fmt.Errorf("url %q says no host, and none was given: name one with --base http://HOST", s.URL)
@@ -218,7 +237,7 @@ func (s *stepText) step(base string) (Step, error) {
 		out.Take = append(out.Take, Take{name, t.JSON, t.Header})
 	}
 	var err error
-	out.Think, err = parseThink(s.Think)
+	out.Think, err = parseThink(string(s.Think))
 	return out, err
 }
 
@@ -236,4 +255,12 @@ func parseThink(text string) (Think, error) {
 		return Think{}, fmt.Errorf("think %s: want 1s, or 500ms-2s", strconv.Quote(text))
 	}
 	return Think{least, most}, nil
+}
+
+// SchemaID names the published schema of load files.
+const SchemaID = "https://zero-downtime-lab.dev/schema/load.json"
+
+// Schema is the JSON Schema of load files.
+func Schema() yamlfile.Node {
+	return yamlfile.Schema("A load of Zero Downtime Lab", SchemaID, Kind, file{})
 }

@@ -21,11 +21,12 @@ type prepared struct {
 	secure bool
 	static []byte // the whole request, when it is the same each time
 	keep   bool   // whether body and head of the answer are looked at
+	fresh  bool   // a new connection for each request
 }
 
 func prepare(s *Step, index int, newConnections bool) prepared {
 	u, _ := url.Parse(s.URL) // checked
-	p := prepared{Step: s, index: index, host: u.Hostname(), secure: u.Scheme == "https"}
+	p := prepared{Step: s, index: index, host: u.Hostname(), secure: u.Scheme == "https", fresh: newConnections}
 	port := u.Port()
 	if port == "" {
 		port = map[bool]string{false: "80", true: "443"}[p.secure]

@@ -1,9 +1,11 @@
 package load
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,6 +35,8 @@ type Plan struct {
 	Insecure bool
 	Dial     Dial   // default: from this machine
 	Seed     uint64 // of journeys by weight, think times and Poisson arrivals
+	// KeepSamples is how many requests are kept one by one, at most; 0: none.
+	KeepSamples int
 }
 
 // Journey is what a user does, step by step.
@@ -54,6 +58,8 @@ type Step struct {
 	Checks  []Check
 	Take    []Take
 	Think   Think // pause after it
+	// NewConnection opens one for this step's requests, whatever the plan says.
+	NewConnection bool
 }
 
 // Think is a pause of a user, evenly distributed from Min to Max.
@@ -208,6 +214,39 @@ func values(h http.Header) []string {
 		out = append(out, v...)
 	}
 	return out
+}
+
+// Resolve looks up the hosts of all URLs, so that a name that does not exist is an
+// error before anything is sent. Plans with a Dial of their own are taken to know.
+func (p *Plan) Resolve(ctx context.Context) error {
+	if p.Dial != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	seen := map[string]bool{}
+	for i := range p.Journeys {
+		for k := range p.Journeys[i].Steps {
+			u, err := url.Parse(p.Journeys[i].Steps[k].URL)
+			if err != nil || seen[u.Hostname()] {
+				continue // Check complains about the first
+			}
+			seen[u.Hostname()] = true
+			if _, err := net.DefaultResolver.LookupHost(ctx, u.Hostname()); err != nil {
+				return fmt.Errorf("url %q: the host %q does not resolve (%v); nothing was sent", p.Journeys[i].Steps[k].URL, u.Hostname(), lookupText(err))
+			}
+		}
+	}
+	return nil
+}
+
+// lookupText is what a failed lookup says, without the server that was asked.
+func lookupText(err error) string {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.Err
+	}
+	return err.Error()
 }
 
 // placeholders lists the names between {{ and }}.

@@ -42,6 +42,8 @@ type shard struct {
 	late    int64
 	iters   int64
 	second  []second
+	samples []Sample
+	room    int // for samples
 }
 
 type stepCount struct {
@@ -111,6 +113,7 @@ func (s *shard) add(x *sample) {
 		s.late++
 		sec.late++
 	}
+	s.keep(x)
 }
 
 func (s *shard) iteration(took time.Duration) {

@@ -34,6 +34,7 @@ type Result struct {
 	Cores float64       `json:"cores"`
 
 	Seconds    []SecondResult    `json:"seconds"`
+	Samples    []Sample          `json:"-"` // by when they were due; see WriteSamples
 	Thresholds []ThresholdResult `json:"thresholds"`
 	// Invalid says why nothing can be concluded from the run; "" when it is valid.
 	Invalid string `json:"invalid,omitempty"`

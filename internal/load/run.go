@@ -32,6 +32,9 @@ func Run(ctx context.Context, p *Plan, live func(*Result)) (*Result, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
+	if err := p.Resolve(ctx); err != nil {
+		return nil, err
+	}
 	r := &runner{p: p}
 	if p.Dial == nil {
 		p.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
@@ -41,15 +44,18 @@ func Run(ctx context.Context, p *Plan, live func(*Result)) (*Result, error) {
 	for i := range p.Journeys {
 		var steps []prepared
 		for k := range p.Journeys[i].Steps {
-			steps = append(steps, prepare(&p.Journeys[i].Steps[k], index, p.NewConnections))
+			steps = append(steps, prepare(&p.Journeys[i].Steps[k], index, p.NewConnections || p.Journeys[i].Steps[k].NewConnection))
 			names = append(names, p.Journeys[i].Steps[k].Name)
 			index++
 		}
 		sum += p.Journeys[i].Weight
 		r.journeys, r.weights = append(r.journeys, steps), append(r.weights, sum)
 	}
-	for range 2 * runtime.GOMAXPROCS(0) {
-		r.shards = append(r.shards, newShard(index))
+	shards := 2 * runtime.GOMAXPROCS(0)
+	for range shards {
+		s := newShard(index)
+		s.room = p.KeepSamples / shards
+		r.shards = append(r.shards, s)
 	}
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
@@ -68,6 +74,10 @@ func Run(ctx context.Context, p *Plan, live func(*Result)) (*Result, error) {
 	result := r.result(names)
 	result.Elapsed = time.Since(r.epoch)
 	result.CPU = cpuTime() - before
+	for _, s := range r.shards {
+		result.Samples = append(result.Samples, s.samples...)
+	}
+	sortSamples(result.Samples)
 	if cause := context.Cause(ctx); cause != nil {
 		result.Aborted = cause.Error()
 	}

@@ -101,8 +101,11 @@ func (u *user) request(ctx context.Context, s *prepared, due time.Duration) bool
 }
 
 func (u *user) exchange(ctx context.Context, s *prepared, deadline time.Time) (answer, error) {
-	c := u.conns[s.addr]
-	delete(u.conns, s.addr)
+	var c *conn
+	if !s.fresh {
+		c = u.conns[s.addr]
+		delete(u.conns, s.addr)
+	}
 	if c == nil {
 		limited, cancel := context.WithDeadline(ctx, deadline)
 		var err error
@@ -118,10 +121,10 @@ func (u *user) exchange(ctx context.Context, s *prepared, deadline time.Time) (a
 	}
 	request := s.static
 	if request == nil {
-		request = s.render(u.variable, u.r.p.NewConnections)
+		request = s.render(u.variable, s.fresh)
 	}
 	a, err := c.do(request, deadline, s.Method == "HEAD", s.keep)
-	if err != nil || !a.reuse || u.r.p.NewConnections {
+	if err != nil || !a.reuse || s.fresh {
 		c.Close()
 	} else {
 		u.conns[s.addr] = c

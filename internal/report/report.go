@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -86,7 +87,31 @@ func (d *Document) Write(dir string) (string, error) {
 			return path, fmt.Errorf("write the report: %w", err)
 		}
 	}
+	for i := range d.Runs {
+		if err := writeSamples(path, &d.Runs[i]); err != nil {
+			return path, fmt.Errorf("write the samples: %w", err)
+		}
+	}
 	return path, nil
+}
+
+// writeSamples writes the raw samples of a run: every kept request, and what was
+// seen of probe and cluster some times a second.
+func writeSamples(dir string, r *experiment.Run) error {
+	if l := r.Seen.Sampled(); l != nil {
+		if err := writeFile(filepath.Join(dir, fmt.Sprintf("requests-%d.csv", r.Repetition)), l.WriteSamples); err != nil {
+			return err
+		}
+	}
+	return writeFile(filepath.Join(dir, fmt.Sprintf("states-%d.csv", r.Repetition)), r.Seen.WriteLooks)
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
 }
 
 // makeFolder makes a folder that is not there yet.
@@ -214,4 +239,17 @@ func (d *Document) Headline() string {
 		text += ": " + strings.TrimSuffix(d.Runs[0].Seen.Void, ".")
 	}
 	return text + "."
+}
+
+// Points tells how many expectations were met, over all runs.
+func (d *Document) Points() string {
+	met, all := 0, 0
+	for i := range d.Runs {
+		for _, v := range d.Runs[i].Verdicts {
+			if all++; v.Outcome == experiment.Pass {
+				met++
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d expectations were met.", met, all)
 }

@@ -51,7 +51,7 @@ func TestAFolderHoldsTheReportInEveryForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, wants := range map[string][]string{
-		"report.html": {"A pod &lt;dies&gt;", "did not hold", "Add a preStop hook.", "10 to 20 ms", "worker-1 no power", "<svg"},
+		"report.html": {"A pod &lt;dies&gt;", "did not hold", "Add a preStop hook.", "10 to 20 ms", "worker-1 <strong>no power, not Ready</strong>", "<svg", "1 of 2 expectations"},
 		"report.md":   {"# A pod <dies>", "did not hold", `between 10ms \| 20ms`, "503 × 3"},
 		"report.json": {`"outcome": "fail"`},
 		"junit.xml":   {`failures="1"`, "observed: between"},

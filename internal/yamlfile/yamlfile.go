@@ -26,6 +26,12 @@ func Decode(data []byte, into any) error {
 		if errors.Is(err, io.EOF) {
 			return errors.New("the file is empty")
 		}
+		var t *yaml.TypeError
+		if errors.As(err, &t) {
+			for i := range t.Errors {
+				t.Errors[i] = suggest(t.Errors[i], into)
+			}
+		}
 		return err
 	}
 	if d.Decode(new(any)) != io.EOF {
