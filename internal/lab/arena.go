@@ -2,12 +2,9 @@ package lab
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -16,7 +13,6 @@ import (
 	"zdl/internal/arena"
 	"zdl/internal/cause"
 	"zdl/internal/cluster/kube"
-	"zdl/internal/database"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 	"zdl/internal/topology"
@@ -67,9 +63,6 @@ func (d *daemon) probeSubject(ctx context.Context, p *probes, subject string) (*
 	case arena.SubjectDatabase:
 		name = "The database"
 		prober, release, err = p.databaseWrites(ctx)
-	case arena.SubjectDatabase:
-		name = "The database"
-		prober, release, err = p.rows(ctx)
 	default:
 		err = fmt.Errorf("nothing measures the subject %q yet", subject)
 	}
@@ -115,45 +108,6 @@ func (p *probes) apiWrites(ctx context.Context) (*probe.Prober, func() error, er
 	subject := probe.KubeAPI{Address: address, TLS: secure, Path: path, Write: true, Seen: &probe.Sequence{}, Dial: at.dial}
 	prober, err := probe.New(probe.Config{Lane: "new write", URL: "https://" + address + path, Rate: subjectRate, Subject: subject.Subject()})
 	release := func() error { at.Close(); return remove() }
-	if err != nil {
-		_ = release()
-		return nil, nil, err
-	}
-	return prober, release, nil
-}
-
-// rows writes to the database as its users do, from the machine "outside", with a
-// new connection each time.
-func (p *probes) rows(ctx context.Context) (*probe.Prober, func() error, error) {
-	if p.database == nil {
-		return nil, nil, errors.New("this lab has no database")
-	}
-	password, err := p.database.Password()
-	if err != nil {
-		return nil, nil, err
-	}
-	_, at, err := p.from(probe.Request{Subject: probe.SubjectDatabase})
-	if err != nil {
-		return nil, nil, err
-	}
-	base := probe.Database{Address: database.Address(), User: database.User, Password: password, Name: database.Name,
-		Write: true, Run: rand.Text(), Ledger: &probe.Ledger{}, Dial: at.dial, Who: p.podAt}
-	release := func() error {
-		defer at.Close()
-		forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerPatience)
-		defer cancel()
-		if err := base.Forget(forget); err != nil {
-			return fmt.Errorf("the rows of this measurement stay in the database: %w", err)
-		}
-		return nil
-	}
-	prepare, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := base.Prepare(prepare); err != nil {
-		at.Close()
-		return nil, nil, fmt.Errorf("make a table in the database: %w", err)
-	}
-	prober, err := probe.New(probe.Config{Lane: "new write", URL: "postgres://" + base.Address + "/" + base.Name, Rate: subjectRate, Subject: base.Subject()})
 	if err != nil {
 		_ = release()
 		return nil, nil, err
