@@ -23,7 +23,7 @@ const maxStory = 40
 // the longest outage, where it can be explained.
 func (g *game) endScreen(users served, why *cause.Breakdown) *End {
 	e := &End{Round: g.number, Level: g.level.Name, Won: g.won(), Score: g.score(), Players: g.ranking(showPlayers), Lesson: g.level.Lesson,
-		Outage: g.longest(), Story: g.story(), Why: explain(why), Protected: g.protected(users)}
+		Outage: g.longest(), Story: g.story(), Why: append(g.rescued(), explain(why)...), Protected: g.protected(users)}
 	e.Headline = g.headline(e)
 	return e
 }
@@ -37,6 +37,21 @@ func (g *game) longest() *RoundOutage {
 		}
 	}
 	return best
+}
+
+// rescued tells that the longest outage went on until everything was put right,
+// if it did: then the rest of the explanation is about the repair.
+func (g *game) rescued() []string {
+	best := g.longest()
+	if best == nil || g.outcome != endedWon {
+		return nil
+	}
+	o := g.outages[best.Subject][best.ID]
+	if o.Open || !o.Ended.After(g.ending) || o.Began.After(g.ending) {
+		return nil
+	}
+	return []string{fmt.Sprintf("Nothing in the cluster ended it: after %.0f ms everything was put right, and %.0f ms later the first request succeeded.",
+		sinceMS(o.Began, g.ending), sinceMS(g.ending, o.Ended))}
 }
 
 func subjectName(subject string) string {
@@ -96,6 +111,9 @@ func (g *game) story() []string {
 	}
 	for subject, of := range g.outages {
 		for _, o := range of {
+			if !o.Open && o.LowerMS < 1 {
+				continue // lost requests between others that were answered
+			}
 			lines = append(lines, line{o.Began, fmt.Sprintf("%s stopped answering.", upper(subjectName(subject)))})
 			if !o.Open {
 				lines = append(lines, line{o.Ended, fmt.Sprintf("%s answered again. It was down for between %.0f and %.0f ms: %s.",
@@ -106,6 +124,9 @@ func (g *game) story() []string {
 	if !g.ending.IsZero() {
 		text := map[string]string{endedWon: "The round was won: everything was put right from here on.", endedTime: "Time was up.",
 			endedIdle: "Nobody hit any more.", endedOwner: "The owner ended the round."}[g.outcome]
+		if g.outcome == endedWon && !g.won() {
+			text = "The outage had lasted its time, though not all of it is sure: everything was put right from here on."
+		}
 		lines = append(lines, line{g.ending, text})
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
@@ -178,7 +199,7 @@ func (g *game) protected(users served) []string {
 	out := []string{}
 	score := g.score()
 	if score.Resisted > 0 {
-		out = append(out, fmt.Sprintf("%d of %s were not felt: no outage followed within %.0f s.", score.Resisted, plural(score.Strikes, "strike", "strikes"), feltWithin.Seconds()))
+		out = append(out, fmt.Sprintf("%d of %s were not felt: no outage of a tenth of a second followed within %.0f s.", score.Resisted, plural(score.Strikes, "strike", "strikes"), feltWithin.Seconds()))
 	}
 	least, most, n := math.Inf(1), 0.0, 0
 	for _, k := range g.strikes {

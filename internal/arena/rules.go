@@ -44,6 +44,8 @@ const (
 	replacedWithin = time.Minute
 	// feltWithin is how long after a strike an outage counts as felt from it.
 	feltWithin = 15 * time.Second
+	// feltMS is how long an outage must surely have been for that.
+	feltMS = 100
 	// lead is how long before a strike is over a request that it made fail can
 	// have begun: a prober waits a second for an answer.
 	lead = 2 * time.Second

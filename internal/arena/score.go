@@ -52,11 +52,14 @@ func credit(o *probe.Outage, until time.Time) float64 {
 	return min(o.LowerMS, max(0, sinceMS(o.Began, until)))
 }
 
-// felt tells whether an outage followed a strike, or began while its requests
-// were under way.
+// felt tells whether an outage that was sure for a tenth of a second followed a
+// strike, or began while its requests were under way.
 func (g *game) felt(k *strike) bool {
 	for _, of := range g.outages {
 		for _, o := range of {
+			if o.LowerMS < feltMS {
+				continue
+			}
 			if !o.Began.Before(k.At.Add(-lead)) && o.Began.Before(k.At.Add(feltWithin)) {
 				return true
 			}
