@@ -8,13 +8,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	levels "zdl/arena"
 	"zdl/internal/arena"
 	"zdl/internal/cluster"
 	"zdl/internal/lab"
@@ -54,6 +57,34 @@ func sit(t *testing.T, level string) *table {
 	})
 	p.round = p.state().Round + 1
 	return p
+}
+
+// impatient makes a level of the built-in one whose rounds end soon when nobody
+// hits, puts it where an owner puts levels, and chooses it.
+func impatient(t *testing.T, level string) *table {
+	t.Helper()
+	l := theLab.Whole(t)
+	dir := filepath.Join(l.StateDir(), "levels")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Glob(levels.Files(), "*-"+level+".*")
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files of the level %s: %v, %v", level, files, err)
+	}
+	for _, name := range files {
+		data, err := fs.ReadFile(levels.Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := strings.NewReplacer("name: "+level+"\n", "name: impatient-"+level+"\nidle: 20s\n").Replace(string(data))
+		path := filepath.Join(dir, "impatient-"+name)
+		if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(path) })
+	}
+	return sit(t, "impatient-"+level)
 }
 
 func (p *table) post(path string, in, out any) error {
@@ -242,9 +273,9 @@ func TestTwoNodesAreEnoughIfTheyAreTheRightOnes(t *testing.T) {
 }
 
 func TestTheClusterHoldsWhenOneNodeIsLost(t *testing.T) {
-	p := sit(t, "nodes")
+	p := impatient(t, "nodes")
 	p.fell("power", p.nodesOf("ingress", false)[0])
-	e := p.ended(5 * time.Minute) // 90 s without a hit
+	e := p.ended(4 * time.Minute)
 	if e.Won || e.Score.Points != 0 || !strings.Contains(e.Headline, "held") {
 		t.Errorf("one node was enough: %s", text(e))
 	}
@@ -258,6 +289,29 @@ func TestTwoZonesAreNotSurvived(t *testing.T) {
 	}
 	p.fell("switch", right...)
 	p.won(p.ended(5*time.Minute), arena.SubjectService)
+}
+
+func TestTheServiceSurvivesAZone(t *testing.T) {
+	p := impatient(t, "zones")
+	p.fell("switch", p.nodesOf("ingress", true)[0])
+	e := p.ended(4 * time.Minute)
+	if e.Won || e.Score.Points != 0 {
+		t.Errorf("one zone was enough: %s", text(e))
+	}
+}
+
+func TestOneFailoverOfALoadBalancerIsTooShortToWin(t *testing.T) {
+	p := impatient(t, "edge")
+	s := p.snapshot()
+	for _, m := range s.Machines {
+		if slices.Contains(m.Holds, "users") {
+			p.fell("power", "machine/"+m.Name)
+		}
+	}
+	e := p.ended(4 * time.Minute)
+	if e.Won || e.Score.Strikes != 1 {
+		t.Errorf("one load balancer was enough: %s", text(e))
+	}
 }
 
 func TestBothLoadBalancersAreLost(t *testing.T) {
@@ -303,7 +357,7 @@ func TestAMajorityOfEtcdIsLost(t *testing.T) {
 }
 
 func TestTheLossOfOneEtcdMemberIsSurvived(t *testing.T) {
-	p := sit(t, "etcd")
+	p := impatient(t, "etcd")
 	p.fell("crash", p.ids(nil)[0])
 	e := p.ended(4 * time.Minute)
 	if e.Won {
