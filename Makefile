@@ -21,7 +21,7 @@ LDFLAGS  := -s -w -X main.revision=$(REVISION)
 # minutes to compile the others for the first time.
 PURE := ./internal/arena ./internal/cause ./internal/cluster ./internal/experiment ./internal/fault ./internal/fault/attackfile \
         ./internal/labfile ./internal/load ./internal/probe ./internal/report ./internal/timeline ./internal/topology \
-        ./internal/web ./workload/web
+        ./internal/web ./internal/web/visitor ./workload/web
 
 .DEFAULT_GOAL := help
 .PHONY: help up down root programs packages build test test-packages test-unit test-race \
