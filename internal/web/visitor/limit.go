@@ -96,8 +96,11 @@ func NewGate(l Limits) *Gate {
 }
 
 // Network is what an address counts as: itself, or its /64 network of IPv6, all
-// of which one visitor may have.
+// of which one visitor may have. All that are unknown count as one.
 func Network(a netip.Addr) netip.Addr {
+	if !a.IsValid() {
+		return netip.IPv6Unspecified()
+	}
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {

@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"time"
 )
 
@@ -25,8 +24,13 @@ func NewID() (id ID) {
 
 // Guest is the name of a visitor who has given none.
 func (id ID) Guest() string {
-	sum := sha256.Sum256(id[:]) // so that the name tells nothing of the session
-	return fmt.Sprintf("Guest %04d", binary.BigEndian.Uint32(sum[:])%10000)
+	const signs = "23456789BCDFGHJKLMNPQRSTVWXZ" // no words, and none that look alike
+	sum := sha256.Sum256(id[:])                  // so that the name tells nothing of the session
+	name := []byte("Guest ")
+	for _, b := range sum[:4] {
+		name = append(name, signs[int(b)%len(signs)])
+	}
+	return string(name)
 }
 
 // Key is what sessions are signed with, secret. Who keeps the key keeps the

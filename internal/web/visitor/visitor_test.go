@@ -209,6 +209,9 @@ func TestManySessionsOfOneAddressShareItsLimit(t *testing.T) {
 	if passed != int(l.AddressAct.Burst) {
 		t.Errorf("%d passed, want %g", passed, l.AddressAct.Burst)
 	}
+	if _, ok := g.Admit(begin, nil, netip.Addr{}, Act); !ok {
+		t.Error("a request from nowhere is refused at once")
+	}
 	id := NewID()
 	if _, ok := g.Admit(begin, &id, netip.MustParseAddr("2001:db8::ffff"), Act); ok {
 		t.Error("another address of the same network has a limit of its own")
