@@ -29,13 +29,15 @@ A lane is one to three words joined by +: new or reused (connections), h1 or h2
 is right only if the answer proves that its body arrived.
 
 The subject path asks the service and, beside it, every replica, ingress and
-load balancer, and says in which layer an outage begins.
+load balancer, and says in which layer an outage begins. With --https the service
+is asked by TLS, and its certificate is checked as users' programs do.
 
 Interrupted, it prints what it has measured so far.`,
 		Example: `  zdl probe                                   new and reused connections, 200/s each, 30 s
   zdl probe --lanes all --for 1m
   zdl probe --lanes reused+h2,write --from worker-1
   zdl probe --subject path --for 2m           in which layer does an outage begin?
+  zdl probe --https --for 5s                  is the certificate in order?
   zdl probe --subject database --for 1m       is anything lost that was confirmed?
   zdl probe --subject api -o json | jq .outages`,
 		Args: args(cobra.NoArgs, "zdl probe --lanes all"),
@@ -48,6 +50,7 @@ Interrupted, it prints what it has measured so far.`,
 	flags.DurationVar(&r.For, "for", 30*time.Second, "how long, 1s to 10m")
 	flags.StringVar(&r.From, "from", "", `where to ask from: a machine, a zone, or pod:NAMESPACE/NAME (default "outside"; of dns a worker)`)
 	flags.DurationVar(&r.Timeout, "timeout", time.Second, "of each request, 10ms to 30s")
+	flags.BoolVar(&r.HTTPS, "https", false, "ask the service by HTTPS, and check its certificate")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := r.Defaults(); err != nil {
 			return &usageError{err.Error(), "zdl probe --help"}

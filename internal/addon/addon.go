@@ -33,6 +33,9 @@ type Params struct {
 	// PEM for kube-public/cluster-info. Each may be empty; its ConfigMap is
 	// then left out.
 	ClusterConfiguration, KubeletConfiguration, CertificateAuthority string
+	// TLSCertificate and TLSKey, PEM, are what the ingress shows users who ask for
+	// topology.UserHost over HTTPS. Without them there is HTTP only.
+	TLSCertificate, TLSKey string
 }
 
 // The manifests, in the order in which their workloads should start: first what

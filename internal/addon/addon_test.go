@@ -34,7 +34,8 @@ func params(t *testing.T, profile string, fast bool) Params {
 		t.Fatal(err)
 	}
 	return Params{Lab: lab, Topology: topology.New(lab), Images: images, Fast: fast,
-		ClusterConfiguration: "kind: ClusterConfiguration\n", KubeletConfiguration: "kind: KubeletConfiguration\n", CertificateAuthority: "PEM"}
+		ClusterConfiguration: "kind: ClusterConfiguration\n", KubeletConfiguration: "kind: KubeletConfiguration\n", CertificateAuthority: "PEM",
+		TLSCertificate: "PEM", TLSKey: "PEM"}
 }
 
 func everything(t *testing.T, p Params) []*unstructured.Unstructured {

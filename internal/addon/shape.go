@@ -19,6 +19,8 @@ type shape struct {
 	PodCIDR       string
 	LabCIDR       string // every address of the lab
 	IngressPort   int
+	TLSPort       int    // where the ingress ends TLS
+	UserHost      string // for which it does
 
 	Replicas          int // of the target
 	IngressReplicas   int
@@ -61,6 +63,8 @@ func newShape(p Params) (*shape, error) {
 		PodCIDR:       topology.PodCIDR.String(),
 		LabCIDR:       "198.18.0.0/15",
 		IngressPort:   topology.IngressPort,
+		TLSPort:       topology.IngressTLSPort,
+		UserHost:      topology.UserHost,
 
 		Replicas:          max(p.Lab.Replicas, 1),
 		DNSReplicas:       min(2, workers+others),

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,10 +195,19 @@ func (p *probes) service(r probe.Request, at *place) (measurement, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := probe.Config{URL: usersURL, Rate: r.Rate, Timeout: r.Timeout, Dial: at.dial, Socket: at.Socket}
+	if r.HTTPS {
+		authority, err := p.cluster.UsersAuthority()
+		if err != nil {
+			return nil, err
+		}
+		c.URL, c.Host = fmt.Sprintf("https://%s/", topology.UserVIP), topology.UserHost
+		c.TLS = &tls.Config{ServerName: topology.UserHost, RootCAs: authority.Pool(), NextProtos: []string{"http/1.1"}}
+	}
 	var configs []probe.Config
 	for _, l := range lanes {
-		configs = append(configs, probe.Config{URL: usersURL, Rate: r.Rate, Timeout: r.Timeout, Dial: at.dial, Socket: at.Socket,
-			Reuse: l.Reuse, HTTP2: l.HTTP2, Write: l.Write})
+		c.Reuse, c.HTTP2, c.Write = l.Reuse, l.HTTP2, l.Write
+		configs = append(configs, c)
 	}
 	return probe.NewGroup(configs...)
 }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -23,10 +22,7 @@ func DialClass(err error) Class {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTDOWN):
 		return Unreachable
 	}
-	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
-	var record tls.RecordHeaderError
-	if errors.As(err, &certificate) || errors.As(err, &alert) || errors.As(err, &record) {
+	if errors.As(err, new(handshakeError)) {
 		return Wrong // it is there, and not who or what it should be
 	}
 	return Missed // no sockets, no ports, no namespace: nothing was asked of the service

@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -31,10 +32,11 @@ type connector struct {
 	socket  func() (int, error) // nil: not to be used
 	to      netip.AddrPort
 	address string
+	tls     *tls.Config // nil: none
 }
 
 func newConnector(c *Config, q *request) connector {
-	out := connector{byDial: c.Dial, address: q.address}
+	out := connector{byDial: c.Dial, address: q.address, tls: c.TLS}
 	if to, ok := literal(q.address); ok && c.Socket != nil {
 		out.socket, out.to = c.Socket, to
 	}
@@ -42,6 +44,14 @@ func newConnector(c *Config, q *request) connector {
 }
 
 func (c *connector) dial(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	conn, err := c.connect(ctx, deadline)
+	if err != nil || c.tls == nil {
+		return conn, err
+	}
+	return secure(conn, c.tls, deadline)
+}
+
+func (c *connector) connect(ctx context.Context, deadline time.Time) (net.Conn, error) {
 	if c.socket != nil {
 		return bySocket(c.socket, c.to, deadline)
 	}

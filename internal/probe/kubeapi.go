@@ -38,20 +38,7 @@ func (k KubeAPI) Subject() Subject {
 		q.begin = func() ticket { return ticket{note: patch(), floor: k.Seen.Floor()} }
 	}
 	q.judge = k.judge
-	return newHTTP1(&Config{Reuse: k.Reuse, Dial: k.dial}, q)
-}
-
-func (k KubeAPI) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, err := k.Dial(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	secure := tls.Client(c, k.TLS)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
-	return secure, nil
+	return newHTTP1(&Config{Reuse: k.Reuse, Dial: k.Dial, TLS: k.TLS}, q)
 }
 
 func (k KubeAPI) judge(status int, _ http.Header, body []byte, t ticket) (Class, error) {

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math"
 	"net"
@@ -13,9 +14,13 @@ import (
 
 // Config says what to ask, how often, and what counts as served.
 type Config struct {
-	Lane    string        // name of this lane for people; default by what it does, such as "reused h2 write"
-	URL     string        // http://host[:port]/path
-	Host    string        // Host header; default from URL
+	Lane string // name of this lane for people; default by what it does, such as "reused h2 write"
+	URL  string // http://host[:port]/path, or https:// with TLS
+	Host string // Host header; default from URL
+	// TLS is how the connections of an https URL are secured: which name the
+	// server must have, and which authorities vouch for it. A certificate that
+	// does not hold is a wrong answer.
+	TLS     *tls.Config
 	Rate    float64       // requests a second, 1 to 1000; default 100
 	Timeout time.Duration // per request from its start, 10 ms to 30 s; default 1 s
 	// SlowAfter marks right answers that took longer as slow; default half the timeout.

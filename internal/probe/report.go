@@ -39,6 +39,9 @@ type Request struct {
 	For     time.Duration `json:"for,omitempty"`     // nanoseconds, 1 s to 10 min; default 30 s
 	From    string        `json:"from,omitempty"`    // a machine, a zone, or pod:NAMESPACE/NAME; default the machine "outside", of dns a node
 	Timeout time.Duration `json:"timeout,omitempty"` // of each request, 10 ms to 30 s; default 1 s
+	// HTTPS asks the service through the same virtual IP by TLS and checks its
+	// certificate as users do; over HTTP/1.1 only.
+	HTTPS bool `json:"https,omitempty"`
 }
 
 // Defaults fills in what is not said and refuses what cannot be.
@@ -48,6 +51,9 @@ func (r *Request) Defaults() error {
 	}
 	if !slices.Contains(Subjects, r.Subject) {
 		return fmt.Errorf("subject %q: there are %s", r.Subject, strings.Join(Subjects, ", "))
+	}
+	if r.HTTPS && r.Subject != SubjectService {
+		return fmt.Errorf("https: only the subject %s is asked by it on request", SubjectService)
 	}
 	fixed := r.Subject == SubjectDNS || r.Subject == SubjectPath
 	if fixed && r.Lanes != "" {
@@ -86,6 +92,9 @@ func (r *Request) Defaults() error {
 			}
 			if l.HTTP2 && r.Subject == SubjectDatabase {
 				return fmt.Errorf("lane %q: a database does not speak HTTP", l)
+			}
+			if l.HTTP2 && r.HTTPS {
+				return fmt.Errorf("lane %q: over TLS the service speaks HTTP/1.1 only", l)
 			}
 		}
 		if total := r.Rate * float64(len(lanes)); total > MaxTotalRate {

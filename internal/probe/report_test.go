@@ -16,7 +16,7 @@ func TestARequestIsCompletedOrRefused(t *testing.T) {
 		}
 	}
 	for _, r := range []Request{
-		{Subject: "database"}, {Lanes: "h3"}, {Rate: 0.5}, {Rate: 1001}, {Rate: -1}, {Lanes: "all", Rate: 600},
+		{Subject: "moon"}, {Lanes: "h2", HTTPS: true}, {Subject: SubjectAPI, HTTPS: true}, {Lanes: "h3"}, {Rate: 0.5}, {Rate: 1001}, {Rate: -1}, {Lanes: "all", Rate: 600},
 		{Subject: SubjectAPI, Rate: 51}, {Subject: SubjectAPI, Lanes: "h2"}, {Subject: SubjectDNS, Lanes: "new"}, {Subject: SubjectPath, Lanes: "new"},
 		{For: time.Millisecond}, {For: 11 * time.Minute}, {For: -time.Second}, {Timeout: time.Millisecond}, {Timeout: time.Minute},
 	} {

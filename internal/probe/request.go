@@ -45,12 +45,18 @@ const noteLength = 64
 
 func newRequest(c *Config) (*request, error) {
 	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
+	standard := map[string]string{"http": "80", "https": "443"}
+	if err != nil || standard[u.Scheme] == "" || u.Hostname() == "" {
 		return nil, fmt.Errorf("probe %q: want an address like http://198.18.0.100/", c.URL)
+	}
+	if secure := u.Scheme == "https"; secure != (c.TLS != nil) {
+		return nil, fmt.Errorf("probe %q: https needs a TLS configuration, and http has none", c.URL)
+	} else if secure && c.HTTP2 {
+		return nil, fmt.Errorf("probe %q: over TLS the lanes speak HTTP/1.1 only", c.URL)
 	}
 	port := u.Port()
 	if port == "" {
-		port = "80"
+		port = standard[u.Scheme]
 	}
 	j := &journey{expect: c.Expect, stale: c.StaleAfter, secret: rand.Text() + rand.Text()}
 	q := &request{address: net.JoinHostPort(u.Hostname(), port), authority: c.Host, path: u.RequestURI(), method: http.MethodGet,

@@ -24,7 +24,7 @@ var (
 	ServiceCIDR = netip.MustParsePrefix("198.18.128.0/20")
 	PodCIDR     = netip.MustParsePrefix("198.19.0.0/16")
 	DNS         = netip.MustParseAddr("198.18.128.10") // Service kube-dns
-	UserVIP     = netip.MustParseAddr("198.18.0.100")  // users' virtual IP, HTTP on port 80
+	UserVIP     = netip.MustParseAddr("198.18.0.100")  // users' virtual IP, HTTP on port 80, HTTPS on 443
 	APIVIP      = netip.MustParseAddr("198.18.0.101")  // API servers' virtual IP, port 6443
 	OutsideAddr = netip.MustParseAddr("198.18.254.10") // the machine "outside"
 	EdgeNet     = netip.MustParsePrefix("198.18.0.0/24")
@@ -36,6 +36,12 @@ const (
 	APIPort = 6443
 	// IngressPort is the host port on which Skipper listens on its nodes.
 	IngressPort = 9999
+	// IngressTLSPort is where it ends users' TLS.
+	IngressTLSPort = 9443
+	// UserHost is the name by which users ask for the service over HTTPS: a
+	// certificate and the choice of one (SNI, RFC 6066) need a name. It is of a
+	// domain that no real name is in (RFC 6761).
+	UserHost = "web.zdl.test"
 	// EdgeSegment and OutsideSegment name the two segments that are not zones.
 	EdgeSegment    = "edge"
 	OutsideSegment = "outside"

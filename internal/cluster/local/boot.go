@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -102,11 +103,11 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 	group, groupCtx = errgroup.WithContext(ctx)
 	group.Go(func() error {
 		report("nodes", "until all nodes are Ready", false)
-		if err := c.waitNodes(groupCtx, client); err != nil {
-			return err
+		without, err := c.waitNodes(groupCtx, client)
+		if err == nil {
+			report("nodes", without, true)
 		}
-		report("nodes", "", true)
-		return nil
+		return err
 	})
 	group.Go(func() error {
 		report("service", "until the users' virtual IP answers 200", false)
@@ -144,21 +145,34 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 	return nil
 }
 
-// patience is how long a cluster that has run before gets to serve again. Its
-// owner may have broken or removed the service; that is no reason not to boot.
-const patience = 60 * time.Second
+const (
+	// patience is how long a cluster that has run before gets to serve again. Its
+	// owner may have broken or removed the service; that is no reason not to boot.
+	patience = 60 * time.Second
+	// struckPatience is that of one in which faults are active: perhaps they are
+	// what keeps it from serving, and this boot is to heal them.
+	struckPatience = 5 * time.Second
+)
 
 func (c *Cluster) waitServing(ctx context.Context, first bool, report Report) error {
 	waitCtx := ctx
 	if !first {
+		long := patience
+		if len(c.struck("")) > 0 {
+			long = struckPatience
+		}
 		var cancel context.CancelFunc
-		waitCtx, cancel = context.WithTimeout(ctx, patience)
+		waitCtx, cancel = context.WithTimeout(ctx, long)
 		defer cancel()
 	}
 	err := c.waitUsers(waitCtx)
 	if err != nil && !first && ctx.Err() == nil {
 		c.Log.Warn("the service does not answer yet", "error", err)
-		report("service", "it does not answer yet: look at zdl status", true)
+		why := "look at zdl status"
+		if faults := c.struck(""); len(faults) > 0 {
+			why = "active are " + strings.Join(faults, ", ")
+		}
+		report("service", "it does not answer yet: "+why, true)
 		return nil
 	}
 	if err == nil {
@@ -190,10 +204,16 @@ func (c *Cluster) addonParams() (addon.Params, error) {
 		}
 		*from.into = string(data)
 	}
+	cert, key, err := c.usersCertificate()
+	if err != nil {
+		return params, err
+	}
+	params.TLSCertificate, params.TLSKey = string(cert), string(key)
 	return params, nil
 }
 
-// wire builds the switches and lays out the nodes' files, side by side.
+// wire builds the switches, lays out the nodes' files and makes the users'
+// authority, side by side.
 func (c *Cluster) wire(ctx context.Context, first bool, report Report) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -221,6 +241,10 @@ func (c *Cluster) wire(ctx context.Context, first bool, report Report) error {
 		}
 		report("kubeadm", "", true)
 		return nil
+	})
+	group.Go(func() error {
+		_, err := c.UsersAuthority()
+		return err
 	})
 	return group.Wait()
 }

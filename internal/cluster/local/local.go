@@ -36,6 +36,9 @@ type Config struct {
 	RunRoot  string // parent of all labs' run directories
 	Init     string // path of zdl-init
 	Log      *slog.Logger
+	// Struck names the faults that are active on a machine, "node-link-down (f3)";
+	// of "" all that are. A boot does not wait for what they break. nil: none.
+	Struck func(machine string) []string
 }
 
 // Cluster is the local cluster of one lab.
@@ -48,6 +51,7 @@ type Cluster struct {
 	// power serialises the power switch of each machine.
 	power      map[string]*sync.Mutex
 	containers containers
+	authority  sync.Mutex // held while the users' authority is made or read
 }
 
 // New describes the cluster; it touches nothing.

@@ -5,10 +5,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,8 +57,10 @@ func waitAPI(ctx context.Context, client kubernetes.Interface) error {
 	})
 }
 
-func (c *Cluster) waitNodes(ctx context.Context, client kubernetes.Interface) error {
-	return until(ctx, "all nodes are Ready", 200*time.Millisecond, func(ctx context.Context) (bool, string) {
+// waitNodes waits until every node is Ready that has power and is not struck by
+// a fault. It tells those that it did not wait for, and why.
+func (c *Cluster) waitNodes(ctx context.Context, client kubernetes.Interface) (without string, err error) {
+	err = until(ctx, "all nodes are Ready", 200*time.Millisecond, func(ctx context.Context) (bool, string) {
 		want := map[string]bool{}
 		for _, m := range c.Topology.Nodes() {
 			if _, err := os.Stat(c.offMarker(m.Name)); err != nil {
@@ -73,8 +76,31 @@ func (c *Cluster) waitNodes(ctx context.Context, client kubernetes.Interface) er
 				delete(want, list.Items[i].Name)
 			}
 		}
+		without = c.excuse(want)
 		return len(want) == 0, "not Ready: " + names(want)
 	})
+	return without, err
+}
+
+// excuse takes the machines out of a set that an active fault strikes, and says
+// which they are.
+func (c *Cluster) excuse(want map[string]bool) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if faults := c.struck(name); len(faults) > 0 {
+			delete(want, name)
+			out = append(out, name+" is not Ready while "+strings.Join(faults, " and ")+" lasts")
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// struck names the active faults of a machine, or of "" all.
+func (c *Cluster) struck(machine string) []string {
+	if c.Struck == nil {
+		return nil
+	}
+	return c.Struck(machine)
 }
 
 func ready(node *corev1.Node) bool {
@@ -87,12 +113,7 @@ func ready(node *corev1.Node) bool {
 }
 
 func names(set map[string]bool) string {
-	var out []string
-	for name := range set {
-		out = append(out, name)
-	}
-	sort.Strings(out)
-	return strings.Join(out, ", ")
+	return strings.Join(slices.Sorted(maps.Keys(set)), ", ")
 }
 
 // waitUsers asks as users do: from the outside machine through the virtual IP.

@@ -29,7 +29,7 @@ func Kinds(w *step.World) []fault.Kind {
 		c.dns(),
 		c.connections(),
 		c.balancing(),
-		c.drain(), c.objectLease(), c.webhook(), c.ingress(),
+		c.drain(), c.objectLease(), c.webhook(), c.ingress(), c.ingressCertificate(),
 		c.object(), c.objectConfig(), c.objectAccess(),
 		c.resources(),
 		c.certificates(),

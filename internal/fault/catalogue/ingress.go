@@ -42,12 +42,6 @@ func (c *catalogue) ingress() []fault.Kind {
 				return c.NewDelete(ctx, r, append(ruleHosts(rules), ruleServices(rules)...)...)
 			})
 		},
-	}, {
-		Name: "ingress-certificate-expired", Layer: fault.LayerEdge, Needs: needsAPI,
-		Summary: "Replace the certificate of an Ingress by one that has expired.",
-		Effect:  "Clients that check certificates refuse to connect.",
-		Targets: "ingress", TargetHelp: objectHelp(ingresses), DefaultTarget: targetName,
-		Unavailable: "users reach the lab by HTTP only, so there is no certificate on their way that could expire",
 	}}
 }
 

@@ -26,6 +26,11 @@ type Patch struct {
 	Fields []Field `json:"fields"`
 	// Proof is what else must hold before the change counts as in effect.
 	Proof *Proof `json:"proof,omitempty"`
+
+	// What the API server has just told saves a request each: planned is the object
+	// that the plan was made from, and its state before; changed is the answer to
+	// the change, the object as etcd holds it from then on, which proves it.
+	planned, changed *unstructured.Unstructured
 }
 
 // NewPatch plans to change an object. Of the fields, Path and New (nil: remove
@@ -39,7 +44,7 @@ func (w *World) NewPatch(ctx context.Context, r Ref, proof *Proof, fields ...Fie
 	if o == nil {
 		return nil, fault.Refuse(fmt.Sprintf("There is no %s.", r), "kubectl get "+r.Resource+" shows what there is")
 	}
-	p := &Patch{w: w, Ref: r, UID: string(o.GetUID()), Proof: proof}
+	p := &Patch{w: w, Ref: r, UID: string(o.GetUID()), Proof: proof, planned: o}
 	var already []string
 	for _, f := range fields {
 		f.read(o)
@@ -75,6 +80,15 @@ func (p *Patch) Inject(ctx context.Context) error {
 	return nil
 }
 
+// told is the object as it was told, once, or else as it is read.
+func (p *Patch) told(ctx context.Context, by **unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if o := *by; o != nil {
+		*by = nil
+		return o, nil
+	}
+	return p.w.Object(ctx, p.Ref)
+}
+
 // Undo puts back what it was.
 func (p *Patch) Undo(ctx context.Context) error {
 	if err := p.write(ctx, true); err != nil {
@@ -94,6 +108,7 @@ func (p *Patch) write(ctx context.Context, undo bool) error {
 	ctx, cancel := context.WithTimeout(ctx, objectPatience)
 	defer cancel()
 	ops := p.expected(undo)
+	p.planned, p.changed = nil, nil
 	for try := 0; ; try++ {
 		if ops == nil {
 			o, err := resource.Get(ctx, p.Name, metav1.GetOptions{})
@@ -111,9 +126,12 @@ func (p *Patch) write(ctx context.Context, undo bool) error {
 		if err != nil {
 			return err
 		}
-		_, err = resource.Patch(ctx, p.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: ObjectManager})
+		o, err := resource.Patch(ctx, p.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: ObjectManager})
 		switch {
 		case err == nil:
+			if !undo {
+				p.changed = o
+			}
 			return nil
 		case apierrors.IsNotFound(err):
 			return p.gone(undo)
@@ -170,9 +188,9 @@ func (p *Patch) needed(o *unstructured.Unstructured, undo bool) ([]operation, er
 	return ops, nil
 }
 
-// Verify reads the object back, and asks for the proof.
+// Verify looks at the object, and asks for the proof.
 func (p *Patch) Verify(ctx context.Context) (string, error) {
-	o, err := p.w.Object(ctx, p.Ref)
+	o, err := p.told(ctx, &p.changed)
 	if err != nil {
 		return "", err
 	}
@@ -204,7 +222,7 @@ func (p *Patch) Verify(ctx context.Context) (string, error) {
 
 // State is the value of each field.
 func (p *Patch) State(ctx context.Context) (map[string]string, error) {
-	o, err := p.w.Object(ctx, p.Ref)
+	o, err := p.told(ctx, &p.planned)
 	if err != nil {
 		return nil, err
 	}

@@ -127,6 +127,8 @@ func (w *World) Mechanics(mechanism string) fault.Step {
 		return &Alarm{w: w}
 	case "member-loss":
 		return &MemberLoss{w: w}
+	case "ingress-certificate":
+		return &IngressCertificate{Patch: Patch{w: w}}
 	case "certificate":
 		return &Certificate{File: File{w: w}}
 	}

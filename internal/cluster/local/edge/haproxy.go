@@ -34,10 +34,14 @@ func HAProxy(t *topology.Topology, m *topology.Machine) ([]byte, error) {
 	for _, n := range t.Of(topology.KindControlPlane) {
 		apiServers = append(apiServers, peer{n.Name, n.Addr().String(), topology.APIPort})
 	}
+	ingresses := []peer{}
+	for _, n := range IngressNodes(t) {
+		ingresses = append(ingresses, peer{n.Name, n.Addr().String(), topology.IngressPort})
+	}
 	return render("haproxy.cfg.tmpl", map[string]any{
 		"Name": m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
 		"UserVIP": topology.UserVIP, "APIVIP": topology.APIVIP, "APIPort": topology.APIPort,
-		"APIServers": apiServers, "Databases": databases(t), "DatabasePort": topology.DatabasePort, "Ingresses": ingresses(t),
+		"APIServers": apiServers, "Databases": databases(t), "DatabasePort": topology.DatabasePort, "Ingresses": ingresses, "IngressTLSPort": topology.IngressTLSPort,
 		"Errors": []struct {
 			Status int
 			Text   string
@@ -52,27 +56,24 @@ func HAProxy(t *topology.Topology, m *topology.Machine) ([]byte, error) {
 	})
 }
 
-// ingresses lists the nodes that the users' virtual IP leads to: workers that
+// IngressNodes lists the nodes that the users' virtual IP leads to: workers that
 // anything may run on. Where every worker is tainted it is all workers, and
 // without workers the control planes.
-func ingresses(t *topology.Topology) []peer {
-	var open, all []peer
-	for _, n := range t.Of(topology.KindWorker) {
-		p := peer{n.Name, n.Addr().String(), topology.IngressPort}
-		all = append(all, p)
+func IngressNodes(t *topology.Topology) []*topology.Machine {
+	workers := t.Of(topology.KindWorker)
+	var open []*topology.Machine
+	for _, n := range workers {
 		if !repels(n.Node.Taints) {
-			open = append(open, p)
+			open = append(open, n)
 		}
 	}
-	if len(open) > 0 {
+	switch {
+	case len(open) > 0:
 		return open
+	case len(workers) > 0:
+		return workers
 	}
-	if len(all) == 0 {
-		for _, n := range t.Of(topology.KindControlPlane) {
-			all = append(all, peer{n.Name, n.Addr().String(), topology.IngressPort})
-		}
-	}
-	return all
+	return t.Of(topology.KindControlPlane)
 }
 
 func repels(taints []labfile.Taint) bool {
