@@ -14,12 +14,14 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"zdl/test/apiserver"
 )
 
 // TestApply is one test with parts, because an API server takes seconds to start.
 func TestApply(t *testing.T) {
-	set := builtSet(t)
-	cfg := startAPIServer(t, set.Bin)
+	set := apiserver.Artifacts(t)
+	cfg := apiserver.Start(t, set.Bin, "--allow-privileged")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	builtParams := func(fast bool) Params {

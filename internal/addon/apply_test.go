@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+
+	"zdl/test/apiserver"
 )
 
 func TestWhatIsWorthAnotherTry(t *testing.T) {
@@ -66,7 +68,7 @@ func TestEqualManifestsHaveEqualHashes(t *testing.T) {
 }
 
 func TestApplyNamesWhatItCouldNotReach(t *testing.T) {
-	port := freePorts(t, 1)[0] // closed again
+	port := apiserver.FreePorts(t, 1)[0] // closed again
 	cfg := &rest.Config{Host: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	objects, err := Essential(params(t, "small", false))
 	if err != nil {

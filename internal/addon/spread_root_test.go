@@ -16,14 +16,15 @@ import (
 
 	"zdl/internal/labfile"
 	"zdl/internal/topology"
+	"zdl/test/apiserver"
 )
 
 // TestPodsAreSpreadEvenWhileTheClusterBoots has the real scheduler place the
 // real pods on nodes that appear one by one, which is when a scheduler likes to
 // put everything on the first of them. Nodes here are only objects.
 func TestPodsAreSpreadEvenWhileTheClusterBoots(t *testing.T) {
-	set := builtSet(t)
-	cfg := startAPIServer(t, set.Bin)
+	set := apiserver.Artifacts(t)
+	cfg := apiserver.Start(t, set.Bin, "--allow-privileged")
 	cfg.QPS = -1
 	kubeconfig := filepath.Join(t.TempDir(), "scheduler.conf")
 	content := fmt.Sprintf("{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], "+
@@ -45,8 +46,8 @@ func TestPodsAreSpreadEvenWhileTheClusterBoots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run(t, filepath.Join(set.Bin, "kube-scheduler"), "--kubeconfig="+kubeconfig, "--leader-elect=false",
-		fmt.Sprintf("--secure-port=%d", freePorts(t, 1)[0]), "--bind-address=127.0.0.1", "--cert-dir="+t.TempDir())
+	apiserver.Run(t, filepath.Join(set.Bin, "kube-scheduler"), "--kubeconfig="+kubeconfig, "--leader-elect=false",
+		fmt.Sprintf("--secure-port=%d", apiserver.FreePorts(t, 1)[0]), "--bind-address=127.0.0.1", "--cert-dir="+t.TempDir())
 
 	for _, profile := range labfile.Profiles() {
 		t.Run(profile, func(t *testing.T) {

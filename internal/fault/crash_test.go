@@ -82,7 +82,7 @@ func fileEngine(dir string, pace time.Duration) (*Engine, error) {
 				steps = append(steps, f)
 			}
 			if order {
-				return InOrder(steps...), nil
+				return inOrder(steps...), nil
 			}
 			return Together(steps...), nil
 		}

@@ -160,7 +160,7 @@ func (w *world) kinds() []Kind {
 		return Together(steps...), nil
 	}
 	order := func(_ context.Context, in Input) (Plan, error) {
-		return InOrder(w.step(in.Targets[0].Name+"-first"), w.step(in.Targets[0].Name+"-second")), nil
+		return inOrder(w.step(in.Targets[0].Name+"-first"), w.step(in.Targets[0].Name+"-second")), nil
 	}
 	return []Kind{
 		{Name: "thing-break", Layer: LayerPod, Targets: "thing", TargetHelp: "a to d, any", Find: find, Plan: plan,
@@ -271,4 +271,13 @@ func (r *rig) whole() {
 	if len(r.w.values) > 0 {
 		r.t.Errorf("left behind: %v", maps.Clone(r.w.values))
 	}
+}
+
+// inOrder is a plan whose steps follow each other.
+func inOrder(steps ...Step) Plan {
+	var p Plan
+	for _, s := range steps {
+		p.Stages = append(p.Stages, Stage{Steps: []Step{s}})
+	}
+	return p
 }

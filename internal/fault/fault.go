@@ -112,15 +112,6 @@ type Stage struct {
 // Together is a plan of a single stage.
 func Together(steps ...Step) Plan { return Plan{Stages: []Stage{{Steps: steps}}} }
 
-// InOrder is a plan whose steps follow each other.
-func InOrder(steps ...Step) Plan {
-	var p Plan
-	for _, s := range steps {
-		p.Stages = append(p.Stages, Stage{Steps: []Step{s}})
-	}
-	return p
-}
-
 // Step is one reversible change of the world. It is data: a struct whose
 // exported fields, as JSON, hold everything that Undo needs. It is written to
 // the journal before Inject is called, so it must know before it begins what

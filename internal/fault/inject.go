@@ -113,7 +113,7 @@ func (e *Engine) reserveAs(ctx context.Context, n int, r *Request, stop context.
 		if !clear {
 			continue
 		}
-		if err := e.Journal.Write(a, true); err != nil {
+		if err := e.Journal.Intend(a); err != nil {
 			e.disclaim(l)
 			return nil, err
 		}
@@ -281,7 +281,9 @@ func (e *Engine) inject(ctx context.Context, l *live, begin time.Time) error {
 	if a.Instant {
 		a.State, a.Ended = Happened, a.Verified
 	}
-	if err := e.Journal.Write(a, false); err != nil {
+	// Of one that happened there is no later word, by which its intent's file
+	// would be free again.
+	if err := e.Journal.Write(a, a.Instant); err != nil {
 		return err
 	}
 	e.expire(l, now)

@@ -13,20 +13,40 @@ import (
 )
 
 // Journal keeps one file per attack in a directory. A file is replaced as a
-// whole, so after a crash it holds either the state before or the one after.
+// whole, so after a crash it holds either the state before or the one after. A
+// new attack is in a file that was made beforehand, until it has its own.
 type Journal struct {
-	dir string
+	dir     string
+	intents intents
 }
 
 // keepOver is how many attacks that are over stay in the journal.
 const keepOver = 500
 
-// OpenJournal makes the directory where it is missing.
+// OpenJournal makes the directory where it is missing, and gives the attacks that
+// were intended when the daemon before ended files of their own.
 func OpenJournal(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the journal of faults: %w", err)
 	}
-	return &Journal{dir}, nil
+	j := &Journal{dir: dir}
+	if err := j.intents.open(dir, func(a *Attack) error { return j.Write(a, true) }); err != nil {
+		return nil, fmt.Errorf("open the journal of faults: %w", err)
+	}
+	return j, nil
+}
+
+// Intend stores a new attack, and returns when it is on the disk, whatever may
+// happen to the machine.
+func (j *Journal) Intend(a *Attack) error {
+	data, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("journal of faults: %w", err)
+	}
+	if j.intents.write(a.ID, data) {
+		return nil
+	}
+	return j.store(a.ID, data, true)
 }
 
 // Write stores an attack. What it replaces stays whole until the new one is on
@@ -37,17 +57,34 @@ func (j *Journal) Write(a *Attack, durable bool) error {
 	if err != nil {
 		return fmt.Errorf("journal of faults: %w", err)
 	}
-	path := j.path(a.ID)
+	return j.store(a.ID, data, durable)
+}
+
+func (j *Journal) store(id string, data []byte, durable bool) error {
+	path := j.path(id)
 	if err := writeFile(path+".new", data); err != nil {
 		return fmt.Errorf("journal of faults: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("journal of faults: %w", err)
 	}
+	j.intents.copied(id)
 	if durable {
-		return syncDir(j.dir)
+		return j.intents.synced(func() error { return syncDir(j.dir) })
 	}
 	return nil
+}
+
+// Begin stores an attack while the caller goes on; done waits until it is there.
+// It is as it was when Begin was called.
+func (j *Journal) Begin(a *Attack) (done func() error) {
+	data, err := json.Marshal(a)
+	if err != nil {
+		return func() error { return fmt.Errorf("journal of faults: %w", err) }
+	}
+	stored := make(chan error, 1)
+	go func() { stored <- j.store(a.ID, data, false) }()
+	return func() error { return <-stored }
 }
 
 func (j *Journal) path(id string) string { return filepath.Join(j.dir, id+".json") }
@@ -114,6 +151,7 @@ func readAttack(path string) (*Attack, error) {
 
 // Forget removes an attack that is over.
 func (j *Journal) Forget(id string) error {
+	j.intents.forget(id)
 	err := os.Remove(j.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

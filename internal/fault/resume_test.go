@@ -170,7 +170,7 @@ func TestAJournalThatCannotBeReadOrWrittenStopsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(dir); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	_, err = e.Attack(t.Context(), Request{Kind: "thing-break", Target: "a"})

@@ -103,11 +103,16 @@ func (e *Engine) takeBack(l *live, end State) error {
 	if l.asked.IsZero() {
 		l.asked = time.Now()
 	}
-	if err := e.Journal.Write(a, false); err != nil {
-		e.Log.Error("write the journal of faults", "attack", a.ID, "error", err) // undo all the same
-	}
+	// Beside the undo: a daemon that is killed before it is written finds the fault
+	// active, and resumes or undoes it according to its time.
+	id := a.ID
+	written := e.Journal.Begin(a)
 	e.show(l)
-	if err := undoSteps(a); err != nil {
+	err := undoSteps(a)
+	if err := written(); err != nil {
+		e.Log.Error("write the journal of faults", "attack", id, "error", err) // undo all the same
+	}
+	if err != nil {
 		return e.tryLater(l, err)
 	}
 	a.UndoMS, a.Trouble = since(l.asked), ""
@@ -119,7 +124,7 @@ func (e *Engine) takeBack(l *live, end State) error {
 	}
 	// On disk first: as soon as it is shown to be over, another attack may touch
 	// the same, and a daemon that comes later must not undo this one again.
-	err := e.Journal.Write(a, true)
+	err = e.Journal.Write(a, true)
 	e.show(l)
 	if len(a.Residue) > 0 {
 		e.Record(EntryResidue, subject(a), fmt.Sprintf("%s left something behind: %s", a.Kind, strings.Join(a.Residue, "; ")), fields(a))

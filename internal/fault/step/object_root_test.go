@@ -1,21 +1,9 @@
 package step
 
 import (
-	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,51 +12,19 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
-	"zdl/internal/artifact"
+	"zdl/internal/cluster/local/edge"
 	"zdl/internal/fault"
+	"zdl/test/apiserver"
 )
 
 // apiWorld is a world with an API server of its own, etcd below it and nothing
 // else: no controller changes what a step does.
 func apiWorld(t *testing.T) *World {
 	t.Helper()
-	if os.Getenv("ZDL_TEST_ROOT") == "" {
-		t.Skip("set ZDL_TEST_ROOT=1: this starts the real etcd and kube-apiserver")
-	}
-	set, err := artifact.Open(artifact.DefaultCache())
-	if err != nil {
-		t.Skip(err)
-	}
-	dir := t.TempDir()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	saKey, tokens := filepath.Join(dir, "sa.key"), filepath.Join(dir, "tokens.csv")
-	for path, content := range map[string][]byte{
-		saKey:  pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}),
-		tokens: []byte("secret-of-this-test,admin,1,system:masters\n"),
-	} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ports := loopbackPorts(t, 3)
-	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	runProgram(t, filepath.Join(set.Bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
-		"--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	runProgram(t, filepath.Join(set.Bin, "kube-apiserver"),
-		"--etcd-servers="+etcd, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]), "--cert-dir="+filepath.Join(dir, "certs"),
-		"--endpoint-reconciler-type=none", "--service-cluster-ip-range=198.18.128.0/20", "--authorization-mode=RBAC", "--token-auth-file="+tokens,
-		"--disable-admission-plugins=ServiceAccount", // nobody here makes one for pods
-		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-signing-key-file="+saKey, "--service-account-key-file="+saKey)
-	w := &World{Config: func() (*rest.Config, error) {
-		return &rest.Config{Host: fmt.Sprintf("https://127.0.0.1:%d", ports[2]), BearerToken: "secret-of-this-test", QPS: -1, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}, nil
-	}}
+	// Nobody here makes a service account for pods.
+	config := apiserver.Start(t, apiserver.Artifacts(t).Bin, "--disable-admission-plugins=ServiceAccount")
+	config.QPS = -1
+	w := &World{Config: func() (*rest.Config, error) { return config, nil }}
 	until(t, "the API server is ready", func() error {
 		kube, err := w.Kube()
 		if err != nil {
@@ -81,43 +37,6 @@ func apiWorld(t *testing.T) *World {
 		return err
 	})
 	return w
-}
-
-func loopbackPorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
-// runProgram starts a program that ends with the test.
-func runProgram(t *testing.T, argv ...string) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s, its last words:\n%s", argv[0], output.Bytes()[max(0, output.Len()-2048):])
-		}
-	})
 }
 
 func until(t *testing.T, what string, check func() error) {
@@ -148,6 +67,7 @@ func TestObjectFaults(t *testing.T) {
 	t.Run("a deleted object is made anew", func(t *testing.T) { deletedIsMadeAnew(t, w) })
 	t.Run("a quota refuses pods", func(t *testing.T) { quotaRefuses(t, w) })
 	t.Run("a lease is taken and freed", func(t *testing.T) { leaseIsTaken(t, w) })
+	t.Run("a certificate is renewed, not put back", func(t *testing.T) { certificateIsRenewed(t, w) })
 	t.Run("a revoked account is denied", func(t *testing.T) { revokedIsDenied(t, w) })
 }
 
@@ -267,11 +187,11 @@ func roundTrip(t *testing.T, w *World, s fault.Step, objects ...Ref) {
 
 func patchIsTakenBack(t *testing.T, w *World) {
 	r := given(t, w, cm("patched"), map[string]any{"metadata": map[string]any{"labels": map[string]any{"b/c": "2"}}, "data": map[string]any{"a": "1"}})
-	p, err := w.NewPatch(t.Context(), r, nil, Set("/data/a", "x"), Remove("/metadata/labels/b~1c"), Set("/data/new", "y"), Set("/metadata/annotations/zdl.dev~1x", "z"))
+	p, err := w.NewPatch(t.Context(), r, nil, Set("/data/a", "x"), Field{Path: "/metadata/labels/b~1c"}, Set("/data/new", "y"), Set("/metadata/annotations/zdl.dev~1x", "z"))
 	must(t, "plan", err)
 	roundTrip(t, w, p, r)
 	only := given(t, w, cm("emptied"), map[string]any{"data": map[string]any{"a": "1"}})
-	last, err := w.NewPatch(t.Context(), only, nil, Remove("/data/a"))
+	last, err := w.NewPatch(t.Context(), only, nil, Field{Path: "/data/a"})
 	must(t, "plan", err)
 	roundTrip(t, w, last, only)
 	if len(p.Touches()) != 4 {
@@ -423,4 +343,56 @@ func revokedIsDenied(t *testing.T, w *World) {
 	p, err := w.NewPatch(ctx, binding, &Proof{Denied: access}, RemoveMember("/subjects", subject))
 	must(t, "plan", err)
 	roundTrip(t, w, p, binding)
+}
+
+func certificateIsRenewed(t *testing.T, w *World) {
+	ctx := t.Context()
+	authority, err := edge.NewAuthority("test")
+	must(t, "authority", err)
+	issue := func(from, until time.Duration) KeyPair {
+		cert, key, err := authority.Issue("a.test", time.Now().Add(from), time.Now().Add(until))
+		must(t, "issue", err)
+		return KeyPair{cert, key}
+	}
+	first, bad, renewed := issue(-3*time.Hour, time.Hour), issue(-2*time.Hour, -time.Hour), issue(-time.Hour, time.Hour)
+	r := Ref{Version: "v1", Resource: "secrets", Kind: "Secret", Namespace: "default", Name: "served"}
+	holds := func(want KeyPair) {
+		t.Helper()
+		o, err := w.Object(ctx, r)
+		must(t, "look", err)
+		if string(secretBytes(o, secretCert)) != string(want.Cert) || string(secretBytes(o, secretKey)) != string(want.Key) {
+			t.Errorf("the secret holds something else: %s", o.Object["data"])
+		}
+	}
+	given(t, w, r, map[string]any{"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": first.Cert, "tls.key": first.Key}})
+	s, err := w.NewIngressCertificate(ctx, r, IngressCertificate{Host: "a.test", Roots: authority.PEM, Bad: bad, Renewed: renewed})
+	must(t, "plan", err)
+	before, err := s.State(ctx)
+	must(t, "state", err)
+	must(t, "undo of what was not injected", revived(t, w, s).Undo(ctx))
+	holds(first)
+	must(t, "inject", s.Inject(ctx))
+	must(t, "inject again", revived(t, w, s).Inject(ctx))
+	holds(bad)
+	during, err := s.State(ctx)
+	must(t, "state", err)
+	if fmt.Sprint(during) == fmt.Sprint(before) || !strings.Contains(fmt.Sprint(during), "expired") {
+		t.Errorf("with an expired certificate its state is %v, as before", during)
+	}
+	if _, err := w.NewIngressCertificate(ctx, r, IngressCertificate{Host: "a.test", Roots: authority.PEM, Bad: first, Renewed: renewed}); !refused(err) {
+		t.Errorf("of a bad certificate another was planned: %v", err)
+	}
+	must(t, "undo", revived(t, w, s).Undo(ctx))
+	must(t, "undo again", revived(t, w, s).Undo(ctx))
+	holds(renewed)
+	after, err := s.State(ctx)
+	must(t, "state", err)
+	if fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("state %v, was %v", after, before)
+	}
+
+	must(t, "theirs", w.drop(ctx, r, string(s.(*IngressCertificate).UID), metav1.DeletePropagationBackground))
+	given(t, w, r, map[string]any{"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": bad.Cert, "tls.key": bad.Key}})
+	must(t, "undo of another", revived(t, w, s).Undo(ctx))
+	holds(bad)
 }

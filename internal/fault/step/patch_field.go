@@ -29,9 +29,6 @@ type Field struct {
 // Set is the change of a field to a value.
 func Set(path string, value any) Field { return Field{Path: path, New: encode(value)} }
 
-// Remove is the removal of a field.
-func Remove(path string) Field { return Field{Path: path} }
-
 // AddMember puts a value into a list, RemoveMember takes one out.
 func AddMember(path string, value any) Field {
 	return Field{Path: path, New: encode(value), Member: true}

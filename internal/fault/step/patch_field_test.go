@@ -37,7 +37,7 @@ func TestPatchesTestWhatTheyReplace(t *testing.T) {
 			`[{"op":"test","path":"/spec/a","value":null},{"op":"add","path":"/spec/a","value":{"x/y":"z"}}]`},
 		{"and leaves no empty parent", `{"spec":{}}`, `{"spec":{"a":{"x/y":"z"}}}`, Set("/spec/a/x~1y", "z"), true,
 			`[{"op":"test","path":"/spec/a","value":{"x/y":"z"}},{"op":"remove","path":"/spec/a"}]`},
-		{"a parent that vanished is made anew", `{"data":{"k":"v"}}`, `{}`, Remove("/data/k"), true,
+		{"a parent that vanished is made anew", `{"data":{"k":"v"}}`, `{}`, Field{Path: "/data/k"}, true,
 			`[{"op":"add","path":"/data","value":{}},{"op":"test","path":"/data/k","value":null},{"op":"add","path":"/data/k","value":"v"}]`},
 		{"a member is found where it is now", `{"l":[]}`, `{"l":["other","ours"]}`, AddMember("/l", "ours"), true,
 			`[{"op":"test","path":"/l/1","value":"ours"},{"op":"remove","path":"/l/1"}]`},

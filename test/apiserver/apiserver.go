@@ -1,4 +1,6 @@
-package addon
+// Package apiserver gives tests a real Kubernetes API server with etcd below it
+// and nothing else of a cluster: no controller changes what a test does.
+package apiserver
 
 import (
 	"bytes"
@@ -22,8 +24,8 @@ import (
 	"zdl/internal/artifact"
 )
 
-// builtSet opens the set of artifacts that labs are made of, or skips.
-func builtSet(t *testing.T) *artifact.Set {
+// Artifacts opens the set of artifacts that labs are made of, or skips.
+func Artifacts(t testing.TB) *artifact.Set {
 	t.Helper()
 	if os.Getenv("ZDL_TEST_ROOT") == "" {
 		t.Skip("set ZDL_TEST_ROOT=1: this starts the real etcd and kube-apiserver")
@@ -35,9 +37,10 @@ func builtSet(t *testing.T) *artifact.Set {
 	return set
 }
 
-// startAPIServer starts etcd and kube-apiserver, nothing else of a cluster, on
-// loopback, and returns at once: the API server is not ready yet.
-func startAPIServer(t *testing.T, bin string) *rest.Config {
+// Start starts etcd and kube-apiserver, from the directory bin, on loopback, and
+// returns at once: the API server is not ready yet. They end with the test. The
+// arguments are added to the API server's.
+func Start(t testing.TB, bin string, args ...string) *rest.Config {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -56,27 +59,27 @@ func startAPIServer(t *testing.T, bin string) *rest.Config {
 		return path
 	}
 	saKey := write("sa.key", string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})))
-	tokens := write("tokens.csv", "secret-of-this-test,admin,1,system:masters\n")
+	const token = "secret-of-this-test"
+	tokens := write("tokens.csv", token+",admin,1,system:masters\n")
 
-	ports := freePorts(t, 3)
-	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	peer := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	run(t, filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
+	ports := FreePorts(t, 3)
+	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	Run(t, filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
 		"--listen-client-urls", etcd, "--advertise-client-urls", etcd,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	run(t, filepath.Join(bin, "kube-apiserver"),
-		"--etcd-servers="+etcd, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
-		"--cert-dir="+filepath.Join(dir, "certs"), "--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range=198.18.128.0/20", "--authorization-mode=Node,RBAC", "--allow-privileged", "--token-auth-file="+tokens,
-		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-signing-key-file="+saKey, "--service-account-key-file="+saKey)
+	Run(t, append([]string{filepath.Join(bin, "kube-apiserver"),
+		"--etcd-servers=" + etcd, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
+		"--cert-dir=" + filepath.Join(dir, "certs"), "--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=198.18.128.0/20", "--authorization-mode=Node,RBAC", "--token-auth-file=" + tokens,
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-signing-key-file=" + saKey, "--service-account-key-file=" + saKey}, args...)...)
 	return &rest.Config{
-		Host:            fmt.Sprintf("https://127.0.0.1:%d", ports[2]),
-		BearerToken:     "secret-of-this-test",
+		Host: fmt.Sprintf("https://127.0.0.1:%d", ports[2]), BearerToken: token,
 		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
 	}
 }
 
-func freePorts(t *testing.T, n int) []int {
+// FreePorts are TCP ports of 127.0.0.1 that nobody listened on a moment ago.
+func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
 	for range n {
@@ -90,8 +93,9 @@ func freePorts(t *testing.T, n int) []int {
 	return ports
 }
 
-// run starts a program that ends with the test; its output is shown if that failed.
-func run(t *testing.T, argv ...string) {
+// Run starts a program that ends with the test; the end of its output is shown
+// if that failed.
+func Run(t testing.TB, argv ...string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var output bytes.Buffer
