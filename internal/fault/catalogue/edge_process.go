@@ -34,7 +34,7 @@ func (c *catalogue) edgeProcesses() []fault.Kind {
 		},
 		{
 			Name: "vip-flap", Layer: fault.LayerEdge, Unavailable: alone,
-			Summary: "Move the virtual IPs between the load balancers again and again, by stopping keepalived on the one that holds them.",
+			Summary: "Move the virtual IPs between the load balancers again and again, by restarting keepalived on the one that holds them.",
 			Effect:  "At each move connections through the old one break, and clients learn the new one by gratuitous ARP.",
 			Params: []fault.Param{{Name: "interval", Type: fault.Duration, Default: "5s", Min: "500ms", Max: "5m",
 				Help: "time between the beginnings of two moves"}},

@@ -5,16 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"zdl/internal/cluster/local/machine"
 	"zdl/internal/fault"
 )
 
-// VIPFlap moves the virtual IPs to and fro: it stops keepalived on whichever load
-// balancer holds them, waits until another has them, and lets it run again. The
-// moving is a goroutine of the daemon and ends with it.
+// VIPFlap moves the virtual IPs to and fro: it lets keepalived be restarted on
+// whichever load balancer holds them, and waits until another has them. The moving
+// is a goroutine of the daemon and ends with it; a restart that was begun is the
+// supervisor's of that machine, which completes it.
 type VIPFlap struct {
 	w        *World
 	Machines []string      `json:"machines"` // the load balancers
@@ -84,7 +84,7 @@ func (f *VIPFlap) flap(ctx context.Context) {
 	}
 }
 
-// move stops keepalived where the addresses are, until they are elsewhere.
+// move restarts keepalived where the addresses are, so that they go elsewhere.
 func (f *VIPFlap) move(ctx context.Context) (string, error) {
 	from := f.w.Local.Holder("users")
 	if from == "" {
@@ -94,15 +94,11 @@ func (f *VIPFlap) move(ctx context.Context) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	// It says goodbye on SIGTERM, and the other one takes over while it still
-	// tidies up.
-	stopped := make(chan error, 1)
-	go func() { stopped <- f.w.Local.StopService(limited, from, keepalived, syscall.SIGTERM) }()
+	// tidies up. The new one leaves the addresses where they are (nopreempt).
+	restarted := make(chan error, 1)
+	go func() { restarted <- f.w.restartService(limited, from, keepalived) }()
 	words, err := f.awaitMove(limited, from, begin)
-	if stopErr := <-stopped; err == nil {
-		err = stopErr
-	}
-	// Whatever happened, it is to run again.
-	return words, errors.Join(err, f.w.Local.StartService(context.WithoutCancel(ctx), from, keepalived))
+	return words, errors.Join(err, <-restarted)
 }
 
 func (f *VIPFlap) awaitMove(ctx context.Context, from string, begin time.Time) (string, error) {
