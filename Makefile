@@ -25,7 +25,7 @@ PURE := ./internal/arena ./internal/cause ./internal/cluster ./internal/experime
 
 .DEFAULT_GOAL := help
 .PHONY: help up down root programs packages build test test-packages test-unit test-race \
-        test-cluster test-vm check bench arm64 arm64-programs clean clean-cache
+        ui ui-check test-cluster test-vm check bench arm64 arm64-programs clean clean-cache
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -60,12 +60,18 @@ packages: root programs
 test-packages: root programs
 	@$(ZDL) doctor --fix --quiet --for test
 
-test: test-packages check test-unit test-race build test-cluster ## install, build, and run all tests, on a real cluster too
+test: test-packages check ui-check test-unit test-race build test-cluster ## install, build, and run all tests, on a real cluster too
 
 check: ## gofmt and go vet
 	@unformatted="$$(gofmt -l cmd experiments internal test workload upstream)"; \
 		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
+
+ui: ## build the page anew, with Node.js and npm
+	internal/web/ui/build.sh $(BIN)/ui
+
+ui-check: ## prove that the page's build is what its source makes
+	internal/web/ui/build.sh $(BIN)/ui check
 
 test-unit: ## tests that need neither root nor a kernel feature
 	$(GO) test ./...

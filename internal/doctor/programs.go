@@ -25,6 +25,8 @@ var programs = []program{
 	{[]string{"mount"}, "mount", "volumes in the nodes (kubelet)", false},
 	{[]string{"umount"}, "mount", "volumes in the nodes (kubelet)", false},
 	{[]string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}, "chromium", "tests of the page", true},
+	{[]string{"node"}, "nodejs", "building the page again, to compare", true},
+	{[]string{"npm"}, "npm", "building the page again, to compare", true},
 }
 
 // checkPrograms looks for programs, with test also for those that only the

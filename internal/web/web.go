@@ -44,8 +44,6 @@ package web
 
 import (
 	"context"
-	"embed"
-	"io/fs"
 	"log/slog"
 	"net/http"
 
@@ -53,6 +51,7 @@ import (
 	"zdl/internal/cluster"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
+	"zdl/internal/web/ui"
 )
 
 // Deps is what the handler shows and drives. Cluster, Probe, Arena and Timeline
@@ -101,9 +100,6 @@ type Power interface {
 	PowerOn(ctx context.Context, machine string) error
 }
 
-//go:embed ui
-var ui embed.FS
-
 // Handler serves page and API.
 func Handler(d Deps) http.Handler { return newServer(d).handler() }
 
@@ -115,10 +111,6 @@ func newServer(d Deps) *server {
 }
 
 func (s *server) handler() http.Handler {
-	page, err := fs.Sub(ui, "ui")
-	if err != nil {
-		panic(err) // the embedded tree is part of this program
-	}
 	mux := http.NewServeMux()
 	for pattern, handle := range s.routes() {
 		mux.HandleFunc(pattern, handle)
@@ -127,7 +119,7 @@ func (s *server) handler() http.Handler {
 		fail(w, http.StatusNotFound, "There is no "+printable(r.Method+" "+r.URL.Path)+".", "GET /api/v1/openapi.yaml describes what there is.")
 	})
 	mux.Handle("/docs/", pageOnly(http.StripPrefix("/docs", http.HandlerFunc(getDocument))))
-	mux.Handle("/", pageOnly(http.FileServerFS(page)))
+	mux.Handle("/", pageOnly(http.FileServerFS(ui.Files())))
 	return s.door.guard(mux)
 }
 

@@ -20,9 +20,9 @@ import (
 
 // patience is how long an action or a condition may take: the machine may be
 // busy with a lab and with other tests.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
-// Page is one tab of a browser of its own.
+// Page is one tab of a browser.
 type Page struct {
 	t   testing.TB
 	ctx context.Context
@@ -31,15 +31,43 @@ type Page struct {
 	complaints []string
 }
 
-// Open starts a Chromium, and skips the test where there is none. It ends with
-// the test.
+// shared is the browser of a package's tests, if that has called Main.
+var shared struct {
+	use  bool
+	once sync.Once
+	ctx  context.Context
+	end  func()
+	err  error
+}
+
+// Main runs the tests of a package whose pages share one browser: to start it
+// takes longer than most tests.
+func Main(m *testing.M) int {
+	shared.use = true
+	defer func() {
+		if shared.end != nil {
+			shared.end()
+		}
+	}()
+	return m.Run()
+}
+
+// Open opens a tab that ends with the test, and skips the test where there is no
+// Chromium. The browser is a new one, unless the package's tests share one.
 func Open(t testing.TB) *Page {
 	t.Helper()
 	path := Chromium()
 	if path == "" {
 		t.Skip("no Chromium in PATH: apt-get install chromium")
 	}
-	ctx, cancel, err := Start(path, t.TempDir())
+	var ctx context.Context
+	var cancel context.CancelFunc
+	var err error
+	if shared.use {
+		ctx, cancel, err = tab(path)
+	} else {
+		ctx, cancel, err = Start(path, t.TempDir())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +84,36 @@ func Open(t testing.TB) *Page {
 		}
 	}()
 	return p
+}
+
+// tab opens a tab of the shared browser.
+func tab(path string) (context.Context, context.CancelFunc, error) {
+	shared.once.Do(func() {
+		dir, err := os.MkdirTemp("", "zdl-browser-")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		end := func() {}
+		if shared.ctx, end, err = Start(path, dir); err != nil {
+			os.RemoveAll(dir)
+			shared.err = err
+			return
+		}
+		shared.end = func() {
+			end()
+			os.RemoveAll(dir)
+		}
+	})
+	if shared.err != nil {
+		return nil, nil, shared.err
+	}
+	ctx, cancel := chromedp.NewContext(shared.ctx)
+	if err := chromedp.Do(ctx); err != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("open a tab: %w", err)
+	}
+	return ctx, cancel, nil
 }
 
 // Chromium is where the browser is, "" where there is none.

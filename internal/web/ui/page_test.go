@@ -3,6 +3,7 @@ package ui_test
 import (
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 	"zdl/internal/web/ui/fixture"
 	"zdl/test/browser"
 )
+
+func TestMain(m *testing.M) { os.Exit(browser.Main(m)) }
 
 // show opens the page with a made-up lab, on a laptop.
 func show(t *testing.T, l *fixture.Lab) *browser.Page {

@@ -153,10 +153,10 @@ class Lab {
 
   async heal(id) {
     const t = this.arena?.targets.find((x) => x.id === id);
-    const free = this.arena?.level.name.includes("free") || this.arena?.level.number === 10;
-    if (!this.me.owner && !free) return this.say("Only in free play visitors heal. Here a target that is left alone heals by itself, and after an outage the lab puts everything right.", true);
+    const free = this.arena?.level.number === 10;
+    if (!this.me.director && !free) return this.say("Only in free play visitors heal. Here a target that is left alone heals by itself, and after an outage the lab puts everything right.", true);
     if (!t?.attack) return this.say(t ? `Nothing holds ${t.title} down.` : "Choose a target first, with the arrow keys.", true);
-    const r = await post(`attacks/${t.attack}/heal`);
+    const r = await post("arena/heal", { target: id });
     this.say(r.ok ? `${t.title} is being healed.` : r.error, !r.ok);
   }
 

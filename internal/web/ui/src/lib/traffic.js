@@ -13,6 +13,7 @@ const most = 800; // dots at once; beyond that some are left out, failed ones ne
 export class Traffic {
   constructor(canvas) {
     this.canvas = canvas;
+    canvas.traffic = this; // for tests
     this.dots = [];
     this.crosses = [];
     this.bursts = [];
