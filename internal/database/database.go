@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -134,7 +135,23 @@ func (m *Manager) Status(ctx context.Context) Status {
 		at = append(at, address(&x))
 	}
 	judge(&s, client.All(ctx, at), k.Members)
+	m.settings(ctx, client, &s)
 	return s
+}
+
+// settings reads those that Patroni goes by: others than this program may change
+// them.
+func (m *Manager) settings(ctx context.Context, client *patroni.Client, s *Status) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for i := range s.Members {
+		if s.Members[i].Pod != s.Primary {
+			continue
+		}
+		if now, err := client.Settings(ctx, address(&s.Members[i])); err == nil {
+			s.Synchronous, s.TTL, s.LoopWait, s.RetryTimeout = now.Synchronous, now.TTL, now.LoopWait, now.RetryTimeout
+		}
+	}
 }
 
 // Members lists the pods of the database, without asking them.

@@ -38,7 +38,6 @@ func (m *Manager) Up(ctx context.Context, synchronous *bool) (Status, error) {
 		copied := *old
 		k = &copied
 	}
-	was := k.Synchronous
 	if synchronous != nil {
 		k.Synchronous = *synchronous
 	}
@@ -64,7 +63,7 @@ func (m *Manager) Up(ctx context.Context, synchronous *bool) (Status, error) {
 		return m.Status(ctx), err
 	}
 	s, err := m.wait(ctx)
-	if err == nil && k.Synchronous != was && !fresh {
+	if err == nil && synchronous != nil && s.Synchronous != k.Synchronous {
 		s, err = m.synchronise(ctx, s, k)
 	}
 	if err == nil && fresh {
