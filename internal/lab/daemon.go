@@ -136,7 +136,7 @@ func (d *daemon) bring(ctx context.Context, progress func(Progress)) (*Info, err
 	d.cluster = local.New(local.Config{
 		Name: d.name, Lab: d.lab, Set: d.set,
 		StateDir: d.dirs.state(d.name), RunDir: d.dirs.run(d.name), RunRoot: d.dirs.Run,
-		Init: filepath.Join(filepath.Dir(self), "zdl-init"), Log: d.log,
+		Init: filepath.Join(filepath.Dir(self), "zdl-init"), Log: d.log, Struck: d.struck,
 	})
 	d.etcd.ask, d.etcd.spawn = d.cluster.EtcdLeader, d.work.Go
 	if d.story, err = timeline.Open(filepath.Join(d.dirs.state(d.name), "timeline.jsonl")); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"zdl/internal/cluster"
 	"zdl/internal/fault"
@@ -58,6 +60,29 @@ func (d *daemon) startFaults(ctx context.Context) error {
 	d.early.Store(&early)
 	d.work.Go(func() { d.faults.Run(ctx) })
 	return nil
+}
+
+// struck names the active faults of a machine, or of "" all, for a boot that is
+// not to wait for what they break. What strikes single pods is left out of a
+// machine's.
+func (d *daemon) struck(machine string) []string {
+	if d.faults == nil {
+		return nil
+	}
+	zone := ""
+	if m := d.cluster.Topology.Machine(machine); m != nil {
+		zone = m.Zone
+	}
+	var out []string
+	for _, a := range d.faults.Attacks() {
+		strikes := func(t fault.Target) bool {
+			return machine == "" || t.Type != "pod" && (t.Name == machine || t.Node == machine) || t.Type == "zone" && t.Zone == zone && zone != ""
+		}
+		if !a.State.Over() && slices.ContainsFunc(a.Targets, strikes) {
+			out = append(out, fmt.Sprintf("%s (%s)", a.Kind, a.ID))
+		}
+	}
+	return out
 }
 
 // readEpoch identifies the life of the lab's machines. It lies in the run
