@@ -333,6 +333,7 @@ func (a *Arena) step(now time.Time) {
 	}
 	a.watch(now)
 	a.measure()
+	a.defender.sample(now)
 	if g.tick(now) {
 		a.rescue()
 	}

@@ -40,6 +40,8 @@ type defender struct {
 	shown   *Replay                      // of the level of the recording it is about
 	level   string
 	stop    context.CancelFunc // of the replay that is played; nil: none
+
+	shaken time.Time // when something was last not as it should be in the round; guarded by the arena's lock
 }
 
 // defend adds the part to an arena that is being made.
@@ -173,9 +175,25 @@ func (a *Arena) Defend(ctx context.Context, who Visitor, name string, on bool) e
 // printable shortens what a visitor sent, for a message.
 func printable(s string) string { return visitorName(s) }
 
+// sample notes whether all is as it should be while a round is played. The caller
+// holds the lock of the arena.
+func (d *defender) sample(now time.Time) {
+	if d == nil {
+		return
+	}
+	g := d.a.game
+	w := d.a.probers[g.level.Subject]
+	switch {
+	case len(g.strikes) == 0:
+		d.shaken = time.Time{}
+	case w == nil || w.Prober == nil, d.a.unsteady(g.level.Subject, w.Prober, d.a.baseline) != "":
+		d.shaken = now
+	}
+}
+
 // concluded keeps the attack of a round that was decided, and what users had of
 // it. The caller holds the lock of the arena.
-func (d *defender) concluded(g *game, well time.Time) {
+func (d *defender) concluded(g *game) {
 	if d == nil {
 		return
 	}
@@ -192,7 +210,9 @@ func (d *defender) concluded(g *game, well time.Time) {
 	if r.Check() != nil {
 		return
 	}
-	r.Healed(g.ending)
+	if slices.ContainsFunc(g.strikes, func(k *strike) bool { return !k.instant }) {
+		r.Healed(g.ending) // else there was nothing to heal
+	}
 	var outages []probeOutage
 	for _, o := range g.outages[g.level.Subject] {
 		outages = append(outages, o)
@@ -200,8 +220,8 @@ func (d *defender) concluded(g *game, well time.Time) {
 	slices.SortFunc(outages, func(a, b probeOutage) int { return a.ID - b.ID })
 	r.Before = replay.Measure(outages, r.Began, time.Now())
 	r.Before.Strikes, r.Before.Failed, r.Before.Defences = proven, failed, d.Keeper.Applied()
-	if !well.IsZero() {
-		r.Before.SteadyMS = sinceMS(r.Began, well)
+	if d.shaken.After(r.Began) {
+		r.Before.SteadyMS = sinceMS(r.Began, d.shaken)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -92,7 +92,7 @@ func (a *Arena) conclude(ctx context.Context, g *game, users served, longest *Ro
 		e.Story = append(e.Story, "Not everything is as it was: "+trouble+".")
 	}
 	a.keep(e)
-	a.defender.concluded(g, a.wellFrom)
+	a.defender.concluded(g)
 	a.tell(e)
 	g.finish(now, e)
 }

@@ -247,18 +247,24 @@ func (s *stand) Heal(ctx context.Context) error {
 
 // Unsteady says what is not as it should be.
 func (s *stand) Unsteady() string {
-	for _, a := range s.a.Faults.Attacks() {
-		if !a.State.Over() {
-			return fmt.Sprintf("the fault %s (%s) is active", a.ID, a.Kind)
+	s.mu.Lock()
+	baseline := s.baseline
+	s.mu.Unlock()
+	return s.a.unsteady(s.level.Subject, s.prober, baseline)
+}
+
+// unsteady says what is not as it should be in the lab, "" when all is.
+func (a *Arena) unsteady(subject string, p Prober, baseline map[string]int) string {
+	for _, attack := range a.Faults.Attacks() {
+		if !attack.State.Over() {
+			return fmt.Sprintf("the fault %s (%s) is active", attack.ID, attack.Kind)
 		}
 	}
-	if !s.prober.Summary().Up {
-		return subjectName(s.level.Subject) + " does not answer"
+	if !p.Summary().Up {
+		return subjectName(subject) + " does not answer"
 	}
-	snap := s.a.Cluster.Snapshot()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return unsteady(&snap, s.baseline)
+	s := a.Cluster.Snapshot()
+	return unsteady(&s, baseline)
 }
 
 // unsteady says what of a cluster does not work, or not as much of as before.

@@ -212,7 +212,7 @@ type Measured struct {
 	LongestMS      float64       `json:"longestMs"`
 	LongestUpperMS float64       `json:"longestUpperMs"`
 	FailedRequests int           `json:"failedRequests"` // of the prober
-	SteadyMS       float64       `json:"steadyMs"`       // from the first strike until everything was as it should be; 0: not seen
+	SteadyMS       float64       `json:"steadyMs"`       // from the first strike until the last moment in which something was not as it should be; 0: there was none
 	Outages        []RoundOutage `json:"outages"`
 	Strikes        int           `json:"strikes"` // proven
 	Failed         int           `json:"failed"`  // strikes that could not be carried out

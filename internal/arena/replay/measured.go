@@ -15,8 +15,8 @@ type Measured struct {
 	// upper bound.
 	LongestMS, LongestUpperMS float64
 	FailedRequests            int // of the prober
-	// SteadyMS is from the first strike until everything was as it should be
-	// again; 0: that was not seen.
+	// SteadyMS is from the first strike until the last moment in which something
+	// was seen not to be as it should; 0: there was none.
 	SteadyMS float64
 	Strikes  int // that were proven
 	Failed   int // strikes that could not be carried out

@@ -57,6 +57,8 @@ func play(ctx context.Context, lab Lab, r *Recording, progress func(float64), l 
 	}
 	begin := time.Now()
 	notes := &notes{}
+	watching := follow(lab, l.look)
+	defer watching.end()
 	err = strikeAll(ctx, lab, r, begin, progress, notes)
 	healing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.healWithin)
 	defer cancel()
@@ -68,13 +70,15 @@ func play(ctx context.Context, lab Lab, r *Recording, progress func(float64), l 
 	}
 	// The outage may end well after the cluster looks healthy, so the steadiness
 	// that counts is followed by a quiet time in which the prober sees the end.
-	when, err := steady(ctx, lab, l.steadyAfter, l)
+	_, err = steady(ctx, lab, l.steadyAfter, l)
 	m = Measure(lab.Outages(begin.Add(-lead)), begin, time.Now())
 	m.Strikes, m.Failed, m.Notes = notes.struck, notes.failed, append(m.Notes, notes.text...)
 	if err != nil {
 		return m, fmt.Errorf("everything was healed, but %w", err)
 	}
-	m.SteadyMS = milliseconds(when.Sub(begin))
+	if last := watching.end(); !last.IsZero() {
+		m.SteadyMS = milliseconds(last.Sub(begin))
+	}
 	progress(1)
 	return m, nil
 }
@@ -139,6 +143,40 @@ func steady(ctx context.Context, lab Lab, patience time.Duration, l limits) (tim
 			return now, err
 		}
 	}
+}
+
+// watch notes when the cluster was last seen not to be as it should be.
+type watch struct {
+	stop chan struct{}
+	over sync.WaitGroup
+	once sync.Once
+	last time.Time
+}
+
+func follow(lab Lab, every time.Duration) *watch {
+	w := &watch{stop: make(chan struct{})}
+	w.over.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-w.stop:
+				return
+			case now := <-tick.C:
+				if lab.Unsteady() != "" {
+					w.last = now
+				}
+			}
+		}
+	})
+	return w
+}
+
+// end stops the watch and tells what it noted, zero for never.
+func (w *watch) end() time.Time {
+	w.once.Do(func() { close(w.stop) })
+	w.over.Wait()
+	return w.last
 }
 
 func until(ctx context.Context, at time.Time) error {
