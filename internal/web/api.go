@@ -24,6 +24,7 @@ type Status struct {
 	View      View                 `json:"view"`
 	Outages   int                  `json:"outages"` // of two or more failed requests, of those kept
 	Abilities []cluster.Capability `json:"abilities"`
+	Watching  int                  `json:"watching"`      // event streams that are open
 	Lab       any                  `json:"lab,omitempty"` // what the lab says about itself
 }
 

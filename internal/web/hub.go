@@ -111,6 +111,19 @@ func (h *hub) leave() {
 	}
 }
 
+// watching is how many have the page open.
+func (h *hub) watching() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.seats
+}
+
+func (h *hub) status() Status {
+	st := h.d.status(false)
+	st.Watching = h.watching()
+	return st
+}
+
 // deserted tells whether nobody has been there for a while; then run must end.
 func (h *hub) deserted() bool {
 	h.mu.Lock()
@@ -219,7 +232,7 @@ func (h *hub) tick(now time.Time) {
 	slow := now.Sub(h.slow) >= statusEvery
 	if slow {
 		h.slow = now
-		b.add("status", h.d.status(false))
+		b.add("status", h.status())
 	}
 	if s := h.d.Cluster.Snapshot(); s.Version != h.snapshot || s.Stale != h.stale || s.Stale && slow {
 		h.snapshot, h.stale = s.Version, s.Stale
@@ -270,7 +283,7 @@ func (h *hub) greet() batch {
 		ended = ended[:len(ended)-1]
 	}
 	var b events
-	b.add("status", h.d.status(false))
+	b.add("status", h.status())
 	b.add("snapshot", h.d.Cluster.Snapshot())
 	b.add("arena", h.d.Arena.State())
 	b.add("timeline", append([]timeline.Entry{}, entries...))

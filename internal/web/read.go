@@ -8,7 +8,9 @@ import (
 )
 
 func (s *server) getStatus(w http.ResponseWriter, r *http.Request) {
-	reply(w, s.Deps.status(callerOf(r).local))
+	st := s.Deps.status(callerOf(r).local)
+	st.Watching = s.hub.watching()
+	reply(w, st)
 }
 
 func (d *Deps) status(owner bool) Status {
