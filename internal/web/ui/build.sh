@@ -22,7 +22,7 @@ if ! cmp -s package-lock.json node_modules/.built-from; then
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	cp package-lock.json node_modules/.built-from
 fi
-npx --no-install vite build --logLevel warn
+node node_modules/vite/bin/vite.js build --logLevel warn
 if [ "${2:-}" = check ]; then
 	if diff -r dist "$here/dist"; then
 		echo "the page's build is what its source makes"
