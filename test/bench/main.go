@@ -22,24 +22,25 @@ import (
 )
 
 // Parts of the measurement, in the order in which they are made.
-var parts = []string{"up", "idle", "worker", "power", "etcd", "faults", "visitors", "probe"}
+var parts = []string{"up", "idle", "worker", "power", "etcd", "faults", "visitors", "probe", "load"}
 
 func main() {
 	helper()
 	runs := flag.Int("runs", 3, "how often each is repeated")
 	chosen := flag.String("parts", strings.Join(parts, ","), "what to measure")
 	profiles := flag.String("profiles", "small,ha", "profiles to boot for the part up (with down)")
+	joined := flag.String("lab", "", "measure on this lab of profile ha, which is up, instead of one that is booted for it")
 	markdown := flag.String("markdown", "", "also replace the section between <!-- bench --> and <!-- /bench --> of this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *runs, strings.Split(*chosen, ","), strings.Split(*profiles, ","), *markdown); err != nil {
+	if err := run(ctx, *runs, strings.Split(*chosen, ","), strings.Split(*profiles, ","), *joined, *markdown); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, runs int, chosen, profiles []string, markdown string) error {
+func run(ctx context.Context, runs int, chosen, profiles []string, joined, markdown string) error {
 	for _, p := range chosen {
 		if !slices.Contains(parts, p) {
 			return fmt.Errorf("no part %q: there are %s", p, strings.Join(parts, ", "))
@@ -50,7 +51,7 @@ func run(ctx context.Context, runs int, chosen, profiles []string, markdown stri
 		return fmt.Errorf("%s", reason)
 	}
 	report := &report{machine: machine()}
-	b := &bench{runs: runs, report: report}
+	b := &bench{runs: runs, report: report, joined: joined}
 	var err error
 	for _, part := range parts {
 		if !slices.Contains(chosen, part) || err != nil {
@@ -73,6 +74,8 @@ func run(ctx context.Context, runs int, chosen, profiles []string, markdown stri
 			err = b.etcd(ctx)
 		case "probe":
 			err = b.probes(ctx)
+		case "load":
+			err = b.load(ctx)
 		case "faults":
 			err = b.faults(ctx)
 		case "visitors":

@@ -22,11 +22,12 @@ type bench struct {
 	runs   int
 	report *report
 	ha     *harness.Lab
+	joined string // name of a lab to measure on that is up already, and stays; "": one is booted
 }
 
 // close takes down what is still up.
 func (b *bench) close() error {
-	if b.ha == nil {
+	if b.ha == nil || b.joined != "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -91,6 +92,12 @@ func (b *bench) upAndDown(ctx context.Context, profile string) error {
 
 // haLab is a lab of the profile ha that has come to rest.
 func (b *bench) haLab(ctx context.Context) (*harness.Lab, error) {
+	if b.ha == nil && b.joined != "" {
+		b.ha = harness.New(b.joined)
+		if err := b.ha.Join(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if b.ha == nil {
 		l := harness.New("bench")
 		b.ha = l // so that close takes it down even if it does not come up
