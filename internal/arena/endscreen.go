@@ -32,6 +32,9 @@ func (g *game) endScreen(users served, why *cause.Breakdown) *End {
 func (g *game) longest() *RoundOutage {
 	var best *RoundOutage
 	for _, o := range g.roundOutages() {
+		if o.LowerMS < 1 {
+			continue // nothing of it is sure
+		}
 		if _, wins := g.level.wins(o.Subject); wins && (best == nil || o.LowerMS > best.LowerMS) {
 			best = &o
 		}
@@ -75,7 +78,7 @@ func (g *game) headline(e *End) string {
 	case e.Outage != nil:
 		return fmt.Sprintf("The cluster held: %s was down for no more than %s, after %s.", subjectName(e.Outage.Subject), seconds(e.Outage.UpperMS), with)
 	}
-	return fmt.Sprintf("The cluster held: not one outage of %s, after %s.", subjectName(g.level.Subject), with)
+	return fmt.Sprintf("The cluster held: not one sure outage of %s, after %s.", subjectName(g.level.Subject), with)
 }
 
 func crowd(s []Player, all int) string {
@@ -199,7 +202,7 @@ func (g *game) protected(users served) []string {
 	out := []string{}
 	score := g.score()
 	if score.Resisted > 0 {
-		out = append(out, fmt.Sprintf("%d of %s were not felt: no outage of a tenth of a second followed within %.0f s.", score.Resisted, plural(score.Strikes, "strike", "strikes"), feltWithin.Seconds()))
+		out = append(out, fmt.Sprintf("Not felt: %d of %s. No outage of a tenth of a second followed within %.0f s.", score.Resisted, plural(score.Strikes, "strike", "strikes"), feltWithin.Seconds()))
 	}
 	least, most, n := math.Inf(1), 0.0, 0
 	for _, k := range g.strikes {

@@ -90,10 +90,14 @@ func (a *arsenal) add(w *WeaponFile, k *fault.Kind) {
 
 // addAll makes a weapon of every other fault that can be used without saying more.
 func (a *arsenal) addAll(l *Level, catalogue []fault.Kind, have []cluster.Capability) {
+	named := map[string]bool{} // faults that have a weapon
+	for i := range l.Weapons {
+		named[l.Weapons[i].Fault] = true
+	}
 	for i := range catalogue {
 		k := &catalogue[i]
 		required := slices.ContainsFunc(k.Params, func(p fault.Param) bool { return p.Required })
-		if required || unable(k, have) != "" || slices.Contains(l.Except, k.Name) || a.kinds[k.Name] != nil || k.Name == "compound" {
+		if required || unable(k, have) != "" || slices.Contains(l.Except, k.Name) || a.kinds[k.Name] != nil || named[k.Name] || k.Name == "compound" {
 			continue
 		}
 		a.add(&WeaponFile{Name: k.Name, Title: strings.ReplaceAll(k.Name, "-", " "), Fault: k.Name, Damage: l.Rules.Damage}, k)
@@ -107,7 +111,7 @@ func (a *arsenal) armGroup(l *Level, i int) error {
 	names := slices.Clone(g.Weapons)
 	if l.Catalogue {
 		for _, w := range a.weapons {
-			if _, _, ok := selector(a.kinds[w.Name], &t); ok && !slices.Contains(names, w.Name) {
+			if l.weapon(w.Name) == nil && offered(a.kinds[w.Name], g, &t) {
 				names = append(names, w.Name)
 			}
 		}
@@ -128,6 +132,26 @@ func (a *arsenal) armGroup(l *Level, i int) error {
 		}
 	}
 	return nil
+}
+
+// offered tells whether a fault of the catalogue makes sense for targets that the
+// level does not name it for: those of a component are for that alone.
+func offered(k *fault.Kind, g *TargetGroup, t *seen) bool {
+	if _, _, ok := selector(k, t); !ok {
+		return false
+	}
+	if g.Kind == KindComponent {
+		return concerns(k.Name, t.name)
+	}
+	if g.Kind == KindLab {
+		return true
+	}
+	for _, part := range []string{"etcd-", "apiserver-", "database-"} {
+		if strings.HasPrefix(k.Name, part) {
+			return part == "database-" && slices.Contains(g.Select.App, "postgres")
+		}
+	}
+	return true
 }
 
 // playable says why a level cannot be played on a lab, "" when it can.
