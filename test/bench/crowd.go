@@ -183,4 +183,3 @@ func (c *crowd) read() map[uint64][]arena.State {
 	}
 	return out
 }
-
