@@ -19,7 +19,7 @@ import (
 func (r *rig) api(from string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
-	conn, err := r.apiConn(ctx, from)
+	conn, err := r.secure(ctx, from, fmt.Sprintf("%s:%d", topology.APIVIP, topology.APIPort))
 	if err != nil {
 		return err
 	}
@@ -31,8 +31,10 @@ func (r *rig) api(from string, timeout time.Duration) error {
 	return err
 }
 
-func (r *rig) apiConn(ctx context.Context, from string) (*tls.Conn, error) {
-	conn, err := r.f.Dial(ctx, from, "tcp", fmt.Sprintf("%s:%d", topology.APIVIP, topology.APIPort))
+// secure makes a TLS connection from a machine; whose certificate it is does not
+// matter.
+func (r *rig) secure(ctx context.Context, from, address string) (*tls.Conn, error) {
+	conn, err := r.f.Dial(ctx, from, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +90,47 @@ func TestBothVirtualIPsLeadToAllServers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TLS of users ends at the ingress, on whose health both ways depend.
+func TestHTTPSGoesThroughToTheIngress(t *testing.T) {
+	r := newRig(t, "small")
+	https := func() (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		conn, err := r.secure(ctx, "outside", topology.UserVIP.String()+":443")
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		return ask(conn)
+	}
+	seen := map[string]bool{}
+	r.until("every ingress is used", func() error {
+		answer, err := https()
+		if err != nil {
+			return err
+		}
+		for _, n := range r.topo.Of(topology.KindWorker) {
+			seen[n.Name] = seen[n.Name] || strings.Contains(answer, n.Name+" for ")
+			if !seen[n.Name] {
+				return fmt.Errorf("seen %v, latest answer %q", seen, answer)
+			}
+		}
+		return nil
+	})
+	workers := r.topo.Of(topology.KindWorker)
+	r.healthy[workers[0].Name].Store(false)
+	took := r.until("only the healthy one is used", func() error {
+		for range 4 {
+			answer, err := https()
+			if err != nil || !strings.Contains(answer, workers[1].Name+" for ") {
+				return fmt.Errorf("%q, %v", answer, err)
+			}
+		}
+		return nil
+	})
+	t.Logf("an ingress that fails its check gets no connection after %v", took)
 }
 
 func TestTheLoadBalancerSignsItsOwnErrors(t *testing.T) {
@@ -266,7 +309,7 @@ func TestSessionsOfAFailingAPIServerAreClosed(t *testing.T) {
 	for _, how := range []string{"is not ready", "has no link"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		conn, err := r.apiConn(ctx, "outside")
+		conn, err := r.secure(ctx, "outside", fmt.Sprintf("%s:%d", topology.APIVIP, topology.APIPort))
 		if err != nil {
 			t.Fatal(err)
 		}

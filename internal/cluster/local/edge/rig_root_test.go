@@ -99,20 +99,29 @@ func (r *rig) serve(n *topology.Machine) {
 	if n.Kind == topology.KindControlPlane {
 		port, path = topology.APIPort, "/readyz"
 	}
-	l, err := r.f.Listen(r.t.Context(), n.Name, "tcp", fmt.Sprintf("%s:%d", n.Addr(), port))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == path && !health.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		fmt.Fprintf(w, "%s for %s", n.Name, req.Header.Get("X-Forwarded-For"))
-	}))
+	})
+	r.listen(n, port, handler, n.Kind == topology.KindControlPlane)
+	if n.Kind != topology.KindControlPlane {
+		r.listen(n, topology.IngressTLSPort, handler, true)
+	}
+}
+
+// listen answers on a port of a node, by TLS or without.
+func (r *rig) listen(n *topology.Machine, port int, handler http.Handler, secure bool) {
+	l, err := r.f.Listen(r.t.Context(), n.Name, "tcp", fmt.Sprintf("%s:%d", n.Addr(), port))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(handler)
 	s.Config.ErrorLog = nil
 	s.Listener.Close()
 	s.Listener = l
-	if n.Kind == topology.KindControlPlane {
+	if secure {
 		s.StartTLS()
 	} else {
 		s.Start()
