@@ -88,8 +88,11 @@ func (k *Knee) judge(e *Experiment, o *Observation) Verdict {
 	} else {
 		v.Observed = fmt.Sprintf("no knee up to %.0f a second: %s", b.rate, b.why)
 	}
-	if b.rate >= k.AtLeast {
+	switch {
+	case b.rate >= k.AtLeast:
 		v.Outcome = Pass
+	case !b.found && o.Void == "": // that was the generator's end, not the service's
+		o.Void = v.Observed
 	}
 	return v
 }

@@ -106,7 +106,8 @@ func (s *Subject) Cause(ctx context.Context, outage int) (out cause.Breakdown, e
 	return out, err
 }
 
-// Kubectl runs the lab's kubectl with its kubeconfig. It ends with this process,
+// Kubectl runs the lab's kubectl with its kubeconfig. In what is given to it,
+// {{image NAME}} stands for an image that the lab is made of. It ends with this process,
 // however that ends: it must not go on to change what is being put right.
 func (s *Subject) Kubectl(ctx context.Context, args []string, stdin string) (string, error) {
 	config, err := Kubeconfig(s.dirs, s.name)
@@ -119,6 +120,9 @@ func (s *Subject) Kubectl(ctx context.Context, args []string, stdin string) (str
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(set.Bin, "kubectl"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+config)
+	for name, image := range set.Images {
+		stdin = strings.ReplaceAll(stdin, "{{image "+name+"}}", image)
+	}
 	cmd.Stdin = strings.NewReader(stdin)
 	var both bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &both, &both

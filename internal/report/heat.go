@@ -53,7 +53,11 @@ func heat(r *experiment.Run) template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="latency of every request over time">`, plotWidth, heatHeight)
 	for v := heatLowest; v <= most; v *= 10 {
-		fmt.Fprintf(&b, `<text x="0" y="%.1f" class="lane">%g ms</text><line x1="%g" x2="%g" y1="%.1f" y2="%.1f" class="rule"/>`, y(v)+4, v, plotLeft, plotWidth-plotRight, y(v), y(v))
+		label := fmt.Sprintf("%g ms", v)
+		if y(v) < heatTop+10 {
+			label = "" // the word failed stands there
+		}
+		fmt.Fprintf(&b, `<text x="0" y="%.1f" class="lane">%s</text><line x1="%g" x2="%g" y1="%.1f" y2="%.1f" class="rule"/>`, y(v)+4, label, plotLeft, plotWidth-plotRight, y(v), y(v))
 	}
 	fmt.Fprintf(&b, `<text x="0" y="10" class="lane">failed</text>`)
 	w := (plotWidth - plotLeft - plotRight) / heatColumns
