@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -41,6 +42,9 @@ func TestAVisitorBringsTheServiceDownInTheBrowser(t *testing.T) {
 	}
 	p.Wait("the page says what users get", `/503/.test(document.querySelector("#failures").textContent)`)
 	p.Shot("real-down")
+	if os.Getenv("ZDL_UPDATE") != "" {
+		p.Picture("../../docs/arena.png") // the one in the README
+	}
 	p.Wait("the service is up again by itself", `document.querySelector("#state").dataset.state === "up"`)
 	p.Wait("the end screen tells the outage with its length", `/Brought down/.test(document.querySelector("#end")?.textContent) && /\d ms/.test(document.querySelector("#end").textContent)`)
 	p.Shot("real-end")

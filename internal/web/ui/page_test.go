@@ -44,7 +44,7 @@ func TestThePageShowsWhatTheLabSays(t *testing.T) {
 		{"percentiles", "#figures", "p99"},
 		{"no failure", "#failures", "No request has failed"},
 		{"the question", ".question", "Three replicas"},
-		{"the phase", "#phase", "Playing 4:0"},
+		{"the phase", "#phase", "Playing"},
 		{"who watches", "#watching", "You are watching with 3 others"},
 		{"the timeline", "#timeline", "Grace killed web-"},
 		{"hits and strikes", ".tally", "23 hits · 1 strike"},
