@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"zdl/internal/fault"
 )
 
 func TestAWrongLevelIsRefusedWithFileLineAndReason(t *testing.T) {
@@ -132,4 +134,21 @@ func FuzzReadLevel(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestFreePlayOffersEachTargetTheFaultsThatAreAboutIt(t *testing.T) {
+	l := level(t, "weapons: [power]", "weapons: [power]}\n- {kind: component, select: {component: etcd}, weapons: [freeze]}\n- {kind: lab, optional: true", "lesson:", "catalogue: true\nexcept: [node-disk-fill]\nlesson:")
+	all := append(kinds(), fault.Kind{Name: "etcd-member-kill", Targets: "control-plane", DefaultTarget: "any"}, fault.Kind{Name: "apiserver-kill", Targets: "control-plane", DefaultTarget: "any"},
+		fault.Kind{Name: "etcd-slow-disk", Targets: "node"}, fault.Kind{Name: "kubelet-stop", Targets: "node"}, fault.Kind{Name: "node-disk-fill", Targets: "node"},
+		fault.Kind{Name: "dns-delay"}, fault.Kind{Name: "pod-cpu-stress", Targets: "pod"}, fault.Kind{Name: "compound"},
+		fault.Kind{Name: "needy", Targets: "node", Params: []fault.Param{{Name: "x", Required: true}}}, fault.Kind{Name: "absent", Targets: "node", Unavailable: "no"})
+	a, err := arm(l, all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"[kill freeze pod-cpu-stress]", "[power kubelet-stop]", "[freeze etcd-member-kill etcd-slow-disk]", "[etcd-member-kill apiserver-kill dns-delay]"} {
+		if got := fmt.Sprint(a.groups[i]); got != want {
+			t.Errorf("targets of kind %s: %s, want %s", l.Targets[i].Kind, got, want)
+		}
+	}
 }

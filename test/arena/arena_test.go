@@ -365,6 +365,23 @@ func TestTheLossOfOneEtcdMemberIsSurvived(t *testing.T) {
 	}
 }
 
+func TestInFreePlayAFaultWithoutAPlaceIsMadeAndHealed(t *testing.T) {
+	p := sit(t, "free-play")
+	p.fell("dns-nxdomain", "lab/web")
+	if active := p.attacks(); len(active) != 1 || !strings.Contains(active[0], "dns-nxdomain") {
+		t.Fatalf("what is broken: %v", active)
+	}
+	if err := p.post("/api/v1/arena/heal", map[string]string{"target": "lab/web"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if active := p.attacks(); len(active) != 0 {
+		t.Errorf("after it was healed: %v", active)
+	}
+	if s := p.state(); s.Strikes[0].State != arena.StrikeHealed && s.Strikes[0].State != arena.StrikeProven || s.Strikes[0].AttackID == "" {
+		t.Errorf("the strike: %s", text(s.Strikes))
+	}
+}
+
 func TestTheDatabaseLevelSaysWhyItCannotBePlayed(t *testing.T) {
 	p := sit(t, "pods")
 	for _, l := range p.state().Levels {
