@@ -74,6 +74,7 @@ func (b *bench) trial(ctx context.Context, name string, t proving.Trial) error {
 // helper turns this process into one that the bench started as its helper.
 func helper() {
 	proving.ServeIfAsked()
+	serveIfAsked()
 	if os.Getenv(burnEnv) == "" {
 		return
 	}
