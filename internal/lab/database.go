@@ -146,7 +146,7 @@ func (p *probes) podAt(address string) string {
 }
 
 // checkedDatabase compares what the database holds with what it had acknowledged:
-// after each outage, and at the end.
+// soon after it began, after each outage, and at the end.
 type checkedDatabase struct {
 	*probe.Group
 	database *probe.Database
@@ -154,6 +154,7 @@ type checkedDatabase struct {
 	mu     sync.Mutex
 	writes probe.Writes
 	failed error // of the last comparison
+	seen   int   // outages that were over when it was made
 }
 
 // Report adds what became of the writes.
@@ -164,6 +165,7 @@ func (c *checkedDatabase) Report() probe.Report {
 	defer c.mu.Unlock()
 	w := c.writes
 	w.Sent, w.Acknowledged, w.Timelines = now.Sent, now.Acknowledged, now.Timelines
+	w.Checked = w.Checked && c.seen == r.Down.Count
 	r.Writes = &w
 	if c.failed != nil {
 		r.Notes = append(r.Notes, "What the database holds could not be compared with what it had acknowledged: "+c.failed.Error())
@@ -178,7 +180,7 @@ func (c *checkedDatabase) Run(ctx context.Context) {
 	follow.Go(func() {
 		tick := time.NewTicker(2 * time.Second)
 		defer tick.Stop()
-		for seen := 0; ; {
+		for seen := -1; ; {
 			select {
 			case <-looking.Done():
 				return
@@ -201,6 +203,7 @@ func (c *checkedDatabase) Run(ctx context.Context) {
 func (c *checkedDatabase) compare(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	seen := c.Down().Count
 	w, err := c.database.Check(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,6 +211,6 @@ func (c *checkedDatabase) compare(ctx context.Context, limit time.Duration) erro
 		c.failed, c.writes.Checked = err, false
 		return err
 	}
-	c.writes, c.failed = w, nil
+	c.writes, c.failed, c.seen = w, nil, seen
 	return nil
 }
