@@ -25,6 +25,7 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 	var before cluster.Snapshot
 	var clusterChanged, probeChanged <-chan struct{}
 	out := outages{log: l, subject: "service", name: "The service"}
+	bad := degradations{log: l, subject: "service", name: "The service"}
 	var flush <-chan time.Time
 	if c != nil {
 		clusterChanged = c.Changed()
@@ -33,6 +34,7 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 	if p != nil {
 		probeChanged = p.Changed()
 		flush = out.read(p)
+		bad.read(p)
 	}
 	for {
 		select {
@@ -47,6 +49,7 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 			before = now
 		case <-probeChanged:
 			probeChanged = p.Changed()
+			bad.read(p)
 			if f := out.read(p); f != nil {
 				flush = f
 			}
@@ -61,8 +64,10 @@ func Follow(ctx context.Context, l *Log, c cluster.Cluster, p Prober) {
 // ctx ends. Name is the subject at the beginning of a sentence.
 func Measure(ctx context.Context, l *Log, subject, name string, p Prober) {
 	out := outages{log: l, subject: subject, name: name}
+	bad := degradations{log: l, subject: subject, name: name}
 	changed := p.Changed()
 	flush := out.read(p)
+	bad.read(p)
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,6 +75,7 @@ func Measure(ctx context.Context, l *Log, subject, name string, p Prober) {
 			return
 		case <-changed:
 			changed = p.Changed()
+			bad.read(p)
 			if f := out.read(p); f != nil {
 				flush = f
 			}
@@ -110,8 +116,8 @@ type outages struct {
 	log     *Log
 	subject string
 	name    string // at the beginning of a sentence
-	closed  int // highest ID that is done with
-	told    int // ID of the open outage that was announced
+	closed  int    // highest ID that is done with
+	told    int    // ID of the open outage that was announced
 	singles int
 	classes map[string]int
 }

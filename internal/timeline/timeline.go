@@ -19,13 +19,16 @@ const (
 	KindOutageBegan = "outage-began"
 	KindOutageEnded = "outage-ended"
 	KindErrors      = "errors" // single failed requests, summed up
-	KindHit         = "hit"
-	KindKill        = "kill"
-	KindKillFailed  = "kill-failed"
-	KindWin         = "win" // the service was brought down
-	KindLab         = "lab" // the lab itself: started, adopted, stopped
-	KindPower       = "power"
-	KindAlert       = "alert" // a rule of a monitoring system fired or ended
+	// Users were served, but slowly or with old data.
+	KindDegradedBegan = "degraded-began"
+	KindDegradedEnded = "degraded-ended"
+	KindHit           = "hit"
+	KindKill          = "kill"
+	KindKillFailed    = "kill-failed"
+	KindWin           = "win" // the service was brought down
+	KindLab           = "lab" // the lab itself: started, adopted, stopped
+	KindPower         = "power"
+	KindAlert         = "alert" // a rule of a monitoring system fired or ended
 )
 
 // Entry is one thing that happened.
