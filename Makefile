@@ -19,7 +19,7 @@ LDFLAGS  := -s -w -X main.revision=$(REVISION)
 
 # Packages without client-go and without the kernel: the race detector needs
 # minutes to compile the others for the first time.
-PURE := ./internal/arena ./internal/cause ./internal/cluster ./internal/experiment ./internal/fault ./internal/fault/attackfile \
+PURE := ./internal/arena ./internal/arena/autopilot ./internal/arena/replay ./internal/cause ./internal/cluster ./internal/experiment ./internal/fault ./internal/fault/attackfile \
         ./internal/labfile ./internal/load ./internal/probe ./internal/report ./internal/timeline ./internal/topology \
         ./internal/web ./internal/web/visitor ./workload/web
 
