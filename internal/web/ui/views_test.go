@@ -30,7 +30,7 @@ func TestTheEndScreenTellsWhatHappenedAndLeadsToDefence(t *testing.T) {
 	p.Wait("the defence is applied", `document.querySelector('[data-defence="spread"]').dataset.applied === "true"`)
 	p.Click(`[data-act="replay"]`)
 	l.Change(func(l *fixture.Lab) { l.Arena.Replay = &arena.Replay{Running: true, Round: 3, Progress: 0.4} })
-	p.Wait("the replay's progress shows", `/40 %/.test(document.querySelector("#replay svg").getAttribute("aria-label"))`)
+	p.Wait("the replay's progress shows", `/40 %/.test(document.querySelector("#replay svg")?.getAttribute("aria-label"))`)
 	l.Change((*fixture.Lab).Replayed)
 	p.Wait("both sides show", `document.querySelectorAll("#replay [data-side]").length === 2`)
 	for side, want := range map[string]string{"before": "1,240 ms", "after": "0 ms"} {
