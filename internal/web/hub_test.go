@@ -11,11 +11,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"zdl/internal/arena"
+	"zdl/internal/probe"
+	"zdl/internal/timeline"
 	"zdl/internal/web/visitor"
 )
 
@@ -301,6 +305,86 @@ func TestAVisitorCostsLessThanAHundredKilobytes(t *testing.T) {
 	if each > limit {
 		t.Errorf("%d bytes a visitor, want at most %d", each, limit)
 	}
+}
+
+// BenchmarkHitOnAThousandScreens measures from a click until each of a thousand
+// visitors, who are connected by TCP, has been told of the hit. Visitors and
+// server share the machine; go run ./test/bench -parts visitors asks a real lab.
+func BenchmarkHitOnAThousandScreens(b *testing.B) {
+	const visitors = 1000
+	cluster := newFakeCluster(time.Hour)
+	game := &fakeGame{cluster: cluster, faults: &fakeFaults{}}
+	log, err := timeline.Open("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	prober, err := probe.New(probe.Config{URL: "http://127.0.0.1:1/"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan struct{})
+	s := newServer(Deps{Cluster: cluster, Arena: game, Probe: prober, Timeline: log, Done: done, Access: Access{SessionKey: crowdKey}})
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = NewServer(s.handler())
+	srv.Start()
+	defer srv.Close()
+	defer close(done)
+	var told [visitors]atomic.Int64 // hits that the screen shows
+	signer := visitor.NewSigner(crowdKey)
+	for i := range visitors {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(i>>8), byte(i))}}
+		conn, err := d.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nCookie: %s=%s\r\n\r\n", sessionCookie, signer.Session(visitor.NewID()))
+		go func() {
+			lines := bufio.NewScanner(conn)
+			lines.Buffer(make([]byte, 8<<10), 1<<20)
+			for lines.Scan() {
+				if line := lines.Bytes(); bytes.HasPrefix(line, []byte(`data: {"version"`)) {
+					if at := bytes.LastIndex(line, []byte(`"hits":`)); at >= 0 {
+						n := 0
+						fmt.Sscanf(string(line[at:]), `"hits":%d`, &n)
+						told[i].Store(int64(n))
+					}
+				}
+			}
+		}()
+	}
+	for deadline := time.Now().Add(time.Minute); s.door.gate.Streams() < visitors; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatal("not all are watching")
+		}
+	}
+	snap := cluster.Snapshot()
+	target := podTarget(&snap.TargetPods()[0])
+	var took []float64
+	hits := int64(0)
+	for b.Loop() {
+		game.Reset()
+		time.Sleep(300 * time.Millisecond)
+		begin := time.Now()
+		if _, err := game.Hit(b.Context(), arena.Visitor{ID: "x", Name: "x"}, target, ""); err != nil {
+			b.Fatal(err)
+		}
+		s.hub.poke()
+		hits++
+		var seen [visitors]bool
+		for left := visitors; left > 0 && time.Since(begin) < 5*time.Second; time.Sleep(time.Millisecond) {
+			for i := range told {
+				if !seen[i] && told[i].Load() >= hits {
+					seen[i] = true
+					took = append(took, float64(time.Since(begin).Microseconds())/1000)
+					left--
+				}
+			}
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2], "p50-ms")
+	b.ReportMetric(took[len(took)*99/100], "p99-ms")
 }
 
 func BenchmarkUpdateForAThousand(b *testing.B) {
