@@ -26,26 +26,8 @@ import (
 // so that what Kubernetes notices late is noticed within seconds.
 var theLab = harness.New("t-faults")
 
-// keep leaves the lab up, for somebody who runs one test again and again.
-var keep = os.Getenv("ZDL_TEST_KEEP") != ""
-
 func TestMain(m *testing.M) {
-	os.Exit(harness.Main(m, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		if keep && theLab.Join(ctx) == nil {
-			return nil
-		}
-		return theLab.Up(ctx, "--profile", "ha", "--timing", "fast")
-	}, func() error {
-		if keep {
-			return nil
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		_, err := theLab.Down(ctx)
-		return err
-	}))
+	os.Exit(harness.Share(m, theLab, "--profile", "ha", "--timing", "fast"))
 }
 
 // scenario is one fault and what must come of it.
@@ -231,31 +213,11 @@ func kindOf(t *testing.T, lab *harness.Lab, name string) fault.Kind {
 
 var catalogue []fault.Kind // of the lab, once it was asked
 
-// healthy is the shared lab, whole. Where a test before left it otherwise, the
-// first that finds out waits, and all that follow fail at once.
+// healthy is the shared lab, whole.
 func healthy(t *testing.T) *harness.Lab {
 	t.Helper()
-	harness.Require(t)
-	if sick != "" {
-		t.Fatalf("the lab has not been healthy since before %s", sick)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	_, err := theLab.Daemon()
-	if err != nil {
-		err = theLab.Up(ctx)
-	}
-	if err == nil {
-		err = harness.Until(ctx, "the cluster is healthy", 2*time.Minute, theLab.Healthy)
-	}
-	if err != nil {
-		sick = t.Name()
-		t.Fatal(err)
-	}
-	return theLab
+	return theLab.Whole(t)
 }
-
-var sick string // the first test that found the lab broken
 
 // wiring is that of the profile.
 func wiring() *topology.Topology {

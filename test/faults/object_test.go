@@ -40,6 +40,31 @@ func TestNodesAreCordonedAndDrained(t *testing.T) {
 	})
 }
 
+// A pod that nobody would make anew is evicted only by force, and is made anew
+// when the drain is undone.
+func TestAPodWithoutAControllerIsDrainedByForceOnly(t *testing.T) {
+	lab := healthy(t)
+	lab.Namespace(t, "bare")
+	lab.Apply(t, fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: alone, namespace: bare, labels: {kept: "yes"}}
+spec:
+  nodeName: worker-2
+  terminationGracePeriodSeconds: 1
+  containers: [{name: sleep, image: %q, command: [sleep, "100000"]}]
+`, lab.Image(t, "toolbox")))
+	lab.WaitPods(t, "bare", "kept=yes", 1, time.Minute)
+	refused(t, lab, "no controller", "attack", "node-drain", "worker-2")
+	run(t, scenario{kind: "node-drain", target: "worker-2", params: map[string]string{"force": "true"}, effect: nodeIsEmptyOf("worker-2", "bare"),
+		after: func(t *testing.T, lab *harness.Lab, _ fault.Attack) {
+			pod := lab.WaitPods(t, "bare", "kept=yes", 1, time.Minute)[0]
+			if pod.Name != "alone" || pod.Spec.NodeName != "worker-2" {
+				t.Errorf("it was made anew as %s on %s, want as it was", pod.Name, pod.Spec.NodeName)
+			}
+		}})
+}
+
 func TestALeaderThatLosesItsLeaseGivesUp(t *testing.T) {
 	held := func(component string) func(*testing.T, *harness.Lab, fault.Attack) {
 		return func(t *testing.T, lab *harness.Lab, a fault.Attack) {

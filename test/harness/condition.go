@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"zdl/test/residue"
 )
 
 // Condition records what faults change in a lab that is up: links, queueing
@@ -17,10 +19,10 @@ import (
 // machines, helper processes, certificates and manifests, Node objects. It asks the
 // kernel and the API server, not the lab, so that it can contradict it.
 func (l *Lab) Condition(ctx context.Context) (Trace, error) {
-	t := Trace{}
+	t := Trace{residue.Trace{}}
 	for _, take := range []func(context.Context, Trace) error{l.networks, l.limits, l.helpers, l.originals, l.nodeSpecs} {
 		if err := take(ctx, t); err != nil {
-			return nil, err
+			return t, err
 		}
 	}
 	return t, nil
@@ -47,7 +49,7 @@ func (l *Lab) networks(ctx context.Context, t Trace) error {
 			if strings.HasPrefix(line, "veth") || strings.HasPrefix(line, "cni") { // of pods, which come and go
 				continue
 			}
-			t.add("link in %s: %s", name, strings.Join(strings.Fields(line), " "))
+			t.Add("link in %s: %s", name, strings.Join(strings.Fields(line), " "))
 		}
 		// In machines kube-proxy's rules follow the pods; what a fault adds is a table.
 		what := "tables"
@@ -59,7 +61,7 @@ func (l *Lab) networks(ctx context.Context, t Trace) error {
 			return err
 		}
 		for line := range strings.Lines(filters) {
-			t.add("packet filter in %s: %s", name, strings.TrimSpace(line))
+			t.Add("packet filter in %s: %s", name, strings.TrimSpace(line))
 		}
 	}
 	return nil
@@ -96,7 +98,7 @@ func (l *Lab) limits(_ context.Context, t Trace) error {
 		if err != nil || frozen && (text == "THAWED" || text == "0") {
 			return nil
 		}
-		t.add("control group %s: %s", path, text)
+		t.Add("control group %s: %s", path, text)
 		return nil
 	})
 }
@@ -119,7 +121,7 @@ func (l *Lab) helpers(_ context.Context, t Trace) error {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		argv := strings.ReplaceAll(strings.Trim(string(line), "\x00"), "\x00", " ")
 		if strings.Contains(argv, "zdl-init") && strings.Contains(argv, l.RunDir()) && !first[pid] {
-			t.add("helper %s", argv)
+			t.Add("helper %s", argv)
 		}
 	}
 	return nil
@@ -133,7 +135,7 @@ func (l *Lab) originals(_ context.Context, t Trace) error {
 		}
 		data, err := os.ReadFile(path)
 		if err == nil {
-			t.add("file %s: %x", path, sha256.Sum256(data))
+			t.Add("file %s: %x", path, sha256.Sum256(data))
 		}
 		return nil
 	})
@@ -145,7 +147,7 @@ func (l *Lab) nodeSpecs(ctx context.Context, t Trace) error {
 		return fmt.Errorf("kubectl get nodes: %s", r.Stderr)
 	}
 	for line := range strings.Lines(r.Stdout) {
-		t.add("node %s", strings.TrimSpace(line))
+		t.Add("node %s", strings.TrimSpace(line))
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ type Lab struct {
 	Env    []string             // added to the environment of every zdl, for other directories
 	Client kubernetes.Interface // by the printed kubeconfig
 	dirs   lab.Dirs
+	sick   string // the first test that found it broken
 }
 
 // Missing says what the tests on the real cluster lack, or "".

@@ -8,20 +8,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
+
+	"zdl/test/residue"
 )
 
 // Trace is what labs leave on their host as long as they are up: one line per
 // thing, so that two traces can be compared. Of things that others change as
 // well, such as processes, it holds only those that must be a lab's.
-type Trace map[string]bool
-
-// volatile are sysctls that change by themselves, or with the namespaces that
-// others make.
-var volatile = regexp.MustCompile(`^/proc/sys/(fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|quota/)|` +
-	`kernel/(random/|ns_last_pid|pty/nr|sched_domain/|tainted|hung_task_detect_count)|net/netfilter/nf_conntrack_count|` +
-	`net/ipv[46]/(conf|neigh)/|vm/stat_refresh)`)
+type Trace struct{ residue.Trace }
 
 // foreign matches what belongs to a lab that is not one of the tests': somebody
 // may have one on this machine, and it changes as it likes.
@@ -39,26 +35,22 @@ func isForeign(line string) bool {
 // Take records what is there now. Files below the roots of the lab's state and
 // run directories belong to the trace.
 func (l *Lab) Take() (Trace, error) {
-	t := Trace{}
+	t := Trace{residue.Trace{}}
 	for _, take := range []func() error{
-		t.processes, t.mounts, t.namespaces, t.cgroups, t.sysctls,
+		t.processes, t.Mounts, t.namespaces, t.cgroups, t.Sysctls, t.Network,
 		func() error { return t.files(l.dirs.State) },
 		func() error { return t.files(l.dirs.Run) },
 		func() error { return t.files("/dev/shm") },
-		func() error { return t.lines("link", "ip", "-o", "-br", "link") },
-		func() error { return t.lines("route", "ip", "route", "show", "table", "all") },
-		func() error { return t.lines("rule", "ip", "rule") },
-		func() error { return t.lines("packet filter", "nft", "list", "ruleset") },
 		func() error { return t.loopDevices(l.dirs.State) },
 	} {
 		if err := take(); err != nil {
-			return nil, err
+			return t, err
 		}
 	}
-	for line := range t {
+	for line := range t.Trace {
 		if isForeign(line) {
-			delete(t, line)
-			t[foreignLab] = true
+			delete(t.Trace, line)
+			t.Trace[foreignLab] = true
 		}
 	}
 	return t, nil
@@ -72,38 +64,11 @@ var shared = regexp.MustCompile(`^cgroup .*/zdl$|^file (/run/zdl|/var/lib/zdl)($
 
 // Since lists what is new and what has gone since before, sorted.
 func (t Trace) Since(before Trace) []string {
-	var changes []string
-	others := t[foreignLab] || before[foreignLab]
-	note := func(sign, line string) {
-		if line != foreignLab && !(others && shared.MatchString(line)) {
-			changes = append(changes, sign+line)
-		}
-	}
-	for line := range t {
-		if !before[line] {
-			note("+ ", line)
-		}
-	}
-	for line := range before {
-		if !t[line] {
-			note("- ", line)
-		}
-	}
-	sort.Strings(changes)
-	return changes
-}
-
-func (t Trace) add(format string, args ...any) { t[fmt.Sprintf(format, args...)] = true }
-
-func (t Trace) lines(what, program string, args ...string) error {
-	out, err := exec.Command(program, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s %v: %w\n%s", program, args, err, out)
-	}
-	for line := range strings.Lines(string(out)) {
-		t.add("%s %s", what, strings.TrimSpace(line))
-	}
-	return nil
+	others := t.Trace[foreignLab] || before.Trace[foreignLab]
+	return slices.DeleteFunc(t.Trace.Since(before.Trace), func(change string) bool {
+		line := change[len("+ "):]
+		return line == foreignLab || others && shared.MatchString(line)
+	})
 }
 
 // processes are those in a control group of a lab, and those whose command line
@@ -121,19 +86,8 @@ func (t Trace) processes() error {
 		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if within(string(groups), "zdl") && !isForeign(string(groups)) || aboutTestLab.Match(line) {
-			t.add("process %s started %s", p, p.Start)
+			t.Add("process %s started %s", p, p.Start)
 		}
-	}
-	return nil
-}
-
-func (t Trace) mounts() error {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(data)) {
-		t.add("mount %s", strings.Join(strings.Fields(line)[3:], " "))
 	}
 	return nil
 }
@@ -146,7 +100,7 @@ func (t Trace) loopDevices(dir string) error {
 	}
 	for line := range strings.Lines(string(out)) {
 		if strings.Contains(line, " "+dir+"/") {
-			t.add("loop device %s", strings.TrimSpace(line))
+			t.Add("loop device %s", strings.TrimSpace(line))
 		}
 	}
 	return nil
@@ -163,7 +117,7 @@ func (t Trace) namespaces() error {
 		groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 		if within(string(groups), "zdl") && !isForeign(string(groups)) {
 			if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil {
-				t.add("namespace %s", ns)
+				t.Add("namespace %s", ns)
 			}
 		}
 	}
@@ -176,7 +130,7 @@ func (t Trace) cgroups() error {
 			return nil
 		}
 		if err == nil && e.IsDir() && strings.Contains(path+"/", "/zdl/") {
-			t.add("cgroup %s", path)
+			t.Add("cgroup %s", path)
 		}
 		return err
 	})
@@ -188,23 +142,8 @@ func (t Trace) files(root string) error {
 			return nil
 		}
 		if err == nil {
-			t.add("file %s", path)
+			t.Add("file %s", path)
 		}
 		return err
-	})
-}
-
-func (t Trace) sysctls() error {
-	return filepath.WalkDir("/proc/sys", func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || volatile.MatchString(path) {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			return err
-		}
-		if value, err := os.ReadFile(path); err == nil { // some can only be written
-			t.add("sysctl %s = %s", path, strings.TrimSpace(string(value)))
-		}
-		return nil
 	})
 }

@@ -31,7 +31,7 @@ func TestTraceNoticesWhatIsLeft(t *testing.T) {
 	changes := found.Since(before)
 	for _, want := range []string{
 		"+ process ", "+ file /sys/fs/cgroup/left", "+ file /run/left", "+ file /tmp/left", "+ file /run/netns/left",
-		"+ link left0", "+ nft table inet left", "+ loop device /dev/loop5", "+ sysctl /proc/sys/kernel/panic = 7",
+		"+ link left0", "+ packet filter table inet left", "+ loop device /dev/loop5", "+ sysctl /proc/sys/kernel/panic = 7",
 		"- sysctl /proc/sys/kernel/panic = ", "+ mount / /run/left",
 	} {
 		if !slices.ContainsFunc(changes, func(c string) bool { return strings.HasPrefix(c, want) }) {
