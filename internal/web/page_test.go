@@ -11,7 +11,7 @@ import (
 // hitHealthiest clicks on the pod with the most health, so that all grow weak
 // together.
 const hitHealthiest = `(() => {
-	const pods = [...document.querySelectorAll('[data-target^="pod/"]:not([aria-disabled])')];
+	const pods = [...document.querySelectorAll('[data-target^="pod/"][data-state="ready"]:not([aria-disabled])')];
 	pods.sort((a, b) => b.dataset.health - a.dataset.health);
 	pods[0]?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
 	return pods.length;

@@ -12,7 +12,7 @@ import (
 // together and the last hits kill them in quick succession: replacements take
 // seconds. It returns how many pods can be hit.
 const hitHealthiest = `(() => {
-  const pods = [...document.querySelectorAll('[data-target^="pod/"]:not([aria-disabled])')];
+  const pods = [...document.querySelectorAll('[data-target^="pod/"][data-state="ready"]:not([aria-disabled])')];
   pods.sort((a, b) => b.dataset.health - a.dataset.health);
   pods[0]?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
   return pods.length;
