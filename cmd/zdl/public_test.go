@@ -52,6 +52,7 @@ func TestOwnerTokenPrintsTheTokenOrANewOne(t *testing.T) {
 
 func TestUpSaysWhereVisitorsGoAndWhatTheOwnerNeeds(t *testing.T) {
 	a, stdout, _ := testApp(t)
+	a.name = "default"
 	fakeDaemon(t, a, "default", map[string]any{"GET /api/v1/owner/token": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte(`{"token":"ABC"}`))
 	})})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"zdl/internal/arena"
 	"zdl/internal/fault"
 )
 
@@ -73,25 +72,7 @@ func (s *server) postAttacks(w http.ResponseWriter, r *http.Request) {
 	reply(w, out)
 }
 
-// postHeal heals any attack for the owner. Others heal what the level of the
-// arena lets them.
 func (s *server) postHeal(w http.ResponseWriter, r *http.Request) {
-	if c := callerOf(r); !c.owner {
-		target := ""
-		if s.Arena != nil {
-			target = struckBy(s.Arena.State(), r.PathValue("id"))
-		}
-		if target == "" {
-			owner(nil)(w, r)
-			return
-		}
-		if err := s.Arena.HealHit(r.Context(), s.player(c), target); err != nil {
-			refuse(w, err)
-			return
-		}
-		s.getAttack(w, r)
-		return
-	}
 	if s.faultless(w) {
 		return
 	}
@@ -101,16 +82,6 @@ func (s *server) postHeal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, out)
-}
-
-// struckBy is the target of the arena that an attack holds, "" if none.
-func struckBy(game arena.State, attack string) string {
-	for i := range game.Targets {
-		if t := &game.Targets[i]; t.Attack == attack && attack != "" {
-			return t.ID
-		}
-	}
-	return ""
 }
 
 func (s *server) postHealAll(w http.ResponseWriter, r *http.Request) {

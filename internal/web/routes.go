@@ -54,7 +54,7 @@ func (s *server) faultRoutes() map[string]http.HandlerFunc {
 		"GET /api/v1/attacks":            s.getAttacks,
 		"GET /api/v1/attacks/{id}":       s.getAttack,
 		"POST /api/v1/attacks":           owner(s.postAttacks),
-		"POST /api/v1/attacks/{id}/heal": s.postHeal,
+		"POST /api/v1/attacks/{id}/heal": owner(s.postHeal),
 		"POST /api/v1/heal":              owner(s.postHealAll),
 	}
 }
