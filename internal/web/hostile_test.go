@@ -238,14 +238,17 @@ func TestVisitorsHealOnlyWhatTheLevelLetsThem(t *testing.T) {
 		code, _ := ask(t, srv.Client(), "POST", srv.URL+"/api/v1/"+path, body, nil, nil)
 		return code
 	}
-	if a, b := heal("attacks/"+id+"/heal", `{}`), heal("arena/heal", `{"target":"attack/`+id+`"}`); a != 409 || b != 409 || len(l.game.healed) > 0 {
+	if a, b := heal("attacks/"+id+"/heal", `{}`), heal("arena/heal", `{"target":"attack/`+id+`"}`); a != 403 || b != 409 || len(l.game.healed) > 0 {
 		t.Errorf("in a level: %d and %d", a, b)
 	}
 	if code := heal("attacks/f9/heal", `{}`); code != 403 {
 		t.Errorf("what is no target: %d", code)
 	}
 	l.game.SetLevel("free")
-	if code := heal("attacks/"+id+"/heal", `{}`); code != 200 {
+	if code := heal("attacks/"+id+"/heal", `{}`); code != 403 {
+		t.Errorf("in free play, by its number: %d", code)
+	}
+	if code := heal("arena/heal", `{"target":"attack/`+id+`"}`); code != 200 {
 		t.Errorf("in free play: %d", code)
 	}
 }
