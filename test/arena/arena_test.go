@@ -209,7 +209,7 @@ func (p *table) won(e arena.End, subject string) {
 func TestPodsAreDeletedFasterThanTheyAreReplaced(t *testing.T) {
 	p := sit(t, "pods")
 	e := arena.End{}
-	for range 4 { // a replacement may be quicker than we are
+	for range 8 { // a replacement may be quicker than we are
 		p.fell("delete", p.ids(nil)...)
 		err := harness.Until(t.Context(), "the round is decided", 3*time.Second, func(context.Context) error {
 			if ph := p.state().Phase; ph != arena.PhaseRecovering && ph != arena.PhaseEnded && ph != arena.PhaseDown {
