@@ -58,10 +58,16 @@ func (l *Lab) args(args []string) []string {
 	return append([]string{args[0], "--name", l.Name}, args[1:]...)
 }
 
+// zdlLimit bounds a command of the lab; none takes that long.
+const zdlLimit = 15 * time.Minute
+
 // Zdl runs a verb on this lab and fails the test unless it exits with 0.
 func (l *Lab) Zdl(t testing.TB, args ...string) string {
 	t.Helper()
-	r, err := l.Try(t.Context(), args...)
+	// What cleans up after a test runs when the test's context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), zdlLimit)
+	defer cancel()
+	r, err := l.Try(ctx, args...)
 	if err != nil || r.Code != 0 {
 		t.Fatalf("zdl %s: exit %d, %v\n%s%s", strings.Join(args, " "), r.Code, err, r.Stdout, r.Stderr)
 	}
