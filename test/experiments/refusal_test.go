@@ -20,7 +20,7 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsBroken(t *testing.T) {
 	}
 	before := attacks()
 	good := "apiVersion: zdl/v1\nkind: Experiment\ntitle: x\nhypothesis: x\nmethod:\n- attack: {kind: pod-kill, target: any}\nexpect:\n- failed: {atMost: 1%}\n"
-	load := "load: {arrivals: {rate: 1, for: 1s}, journeys: [{steps: [{url: /}]}], thresholds: {http_req_failed: [\"rate<2\"]}}\n"
+	load := "load:\n  arrivals: {rate: 1, for: 1s}\n  journeys:\n  - steps:\n    - url: /\n  thresholds:\n    http_req_failed: [\"rate<2\"]\n"
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a-file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
