@@ -159,37 +159,32 @@ func (d *door) with(r *http.Request, c *caller) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 }
 
-// owner lets only those through who came by the unix socket or have shown the
-// owner's token.
-func owner(next http.HandlerFunc) http.HandlerFunc {
+// only lets those through of whom a condition holds; others get a 403.
+func only(may func(*caller) bool, message, hint string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !callerOf(r).owner {
-			fail(w, http.StatusForbidden, "Only the owner of the lab may do this.", "Use the zdl command on the lab's machine, or show the owner's token: zdl owner-token.")
+		if !may(callerOf(r)) {
+			fail(w, http.StatusForbidden, message, hint)
 			return
 		}
 		next(w, r)
 	}
 }
 
+// owner lets only those through who came by the unix socket or have shown the
+// owner's token.
+func owner(next http.HandlerFunc) http.HandlerFunc {
+	return only(func(c *caller) bool { return c.owner }, "Only the owner of the lab may do this.",
+		"Use the zdl command on the lab's machine, or show the owner's token: zdl owner-token.", next)
+}
+
 // director lets only those through who may direct the game.
 func director(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !callerOf(r).director {
-			fail(w, http.StatusForbidden, "Only the owner of the lab may direct the game.", "The owner shows the token that zdl up --public printed, or zdl owner-token prints.")
-			return
-		}
-		next(w, r)
-	}
+	return only(func(c *caller) bool { return c.director }, "Only the owner of the lab may direct the game.",
+		"The owner shows the token that zdl up --public printed, or zdl owner-token prints.", next)
 }
 
 // socket lets only those through who came by the unix socket: what they get is
 // of use on this machine only, or worth more than the token.
 func socket(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !callerOf(r).local {
-			fail(w, http.StatusForbidden, "This is answered only on the lab's machine.", "Use the zdl command there.")
-			return
-		}
-		next(w, r)
-	}
+	return only(func(c *caller) bool { return c.local }, "This is answered only on the lab's machine.", "Use the zdl command there.", next)
 }
