@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"zdl/internal/jsonpointer"
 )
 
 // Field is one place of an object that a defence changes.
@@ -21,7 +23,7 @@ type Field struct {
 func (f Field) String() string {
 	words := strings.Split(strings.TrimPrefix(f.Path, "/"), "/")
 	for i, w := range words {
-		words[i] = unescape(w)
+		words[i] = jsonpointer.Unescape(w)
 	}
 	return strings.Join(words, ".")
 }
@@ -122,22 +124,7 @@ func turn(object map[string]any, fields []Field, undo bool) (changed bool, forei
 // lookup finds the value at a JSON pointer as canonical JSON, nil where nothing
 // or null is.
 func lookup(object map[string]any, path string) json.RawMessage {
-	var at any = object
-	for _, word := range strings.Split(strings.TrimPrefix(path, "/"), "/") {
-		switch v := at.(type) {
-		case map[string]any:
-			at = v[unescape(word)]
-		case []any:
-			n, err := strconv.Atoi(word)
-			if err != nil || n < 0 || n >= len(v) {
-				return nil
-			}
-			at = v[n]
-		default:
-			return nil
-		}
-	}
-	return encode(at)
+	return encode(jsonpointer.Find(object, path))
 }
 
 // put sets a place, or removes it when value is nil. Maps around it that are
@@ -155,7 +142,7 @@ func put(object map[string]any, path string, value json.RawMessage) error {
 		last := i == len(words)-1
 		switch v := at.(type) {
 		case map[string]any:
-			key := unescape(word)
+			key := jsonpointer.Unescape(word)
 			switch {
 			case last && value == nil:
 				delete(v, key)
@@ -203,5 +190,4 @@ func encode(v any) json.RawMessage {
 
 func same(a, b json.RawMessage) bool { return string(a) == string(b) }
 
-func escape(key string) string    { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
-func unescape(word string) string { return strings.NewReplacer("~1", "/", "~0", "~").Replace(word) }
+func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"zdl/internal/jsonpointer"
 )
 
 // Field is one field of an object and how it is changed.
@@ -116,7 +118,7 @@ func (f *Field) read(o *unstructured.Unstructured) {
 		if cut <= 0 || lookup(o.Object, f.Path[:cut]) != nil {
 			break
 		}
-		f.New = encode(map[string]json.RawMessage{unescape(f.Path[cut+1:]): f.New})
+		f.New = encode(map[string]json.RawMessage{jsonpointer.Unescape(f.Path[cut+1:]): f.New})
 		f.Path = f.Path[:cut]
 	}
 	f.Old = lookup(o.Object, f.Path)
@@ -208,28 +210,11 @@ func (f *Field) show(value json.RawMessage) string {
 
 // lookup finds the value of a JSON pointer as canonical JSON; nil where nothing is.
 func lookup(o map[string]any, path string) json.RawMessage {
-	var at any = o
-	for _, word := range strings.Split(strings.TrimPrefix(path, "/"), "/") {
-		switch v := at.(type) {
-		case map[string]any:
-			at = v[unescape(word)]
-		case []any:
-			n, err := strconv.Atoi(word)
-			if err != nil || n < 0 || n >= len(v) {
-				return nil
-			}
-			at = v[n]
-		default:
-			return nil
-		}
-	}
-	return encode(at)
+	return encode(jsonpointer.Find(o, path))
 }
 
-func unescape(word string) string { return strings.NewReplacer("~1", "/", "~0", "~").Replace(word) }
-
 // Escape makes a key fit into a JSON pointer.
-func Escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+func Escape(key string) string { return jsonpointer.Escape(key) }
 
 func listAt(o map[string]any, path string) ([]json.RawMessage, bool) {
 	var list []json.RawMessage
