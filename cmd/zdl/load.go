@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"zdl/internal/load"
+	"zdl/internal/niceness"
 	"zdl/internal/topology"
 )
 
@@ -170,6 +171,9 @@ func (a *app) loadFromOutside(cmd *cobra.Command) error {
 }
 
 func (a *app) load(ctx context.Context, p *load.Plan, output string) error {
+	if len(p.Open.Stages) > 0 {
+		_ = niceness.Raise() // without the right to, it is only less punctual, and says so
+	}
 	s := newScreen(a.stderr)
 	result, err := load.Run(ctx, p, func(r *load.Result) {
 		line := fmt.Sprintf("%s  %d requests, %d failed, %d late, p50 %s, p99 %s", seconds(r.Elapsed), r.All.Requests, r.All.Failed, r.Late, milliseconds(r.All.Took.Med), milliseconds(r.All.Took.P99))

@@ -124,8 +124,11 @@ func Explain(o Outage, entries []timeline.Entry, settings Settings) Breakdown {
 		steps = append([]step{{at: fault.at, what: "requests under way when the fault struck", entry: fault.entry}}, steps...)
 		at = o.First
 	}
+	begun := at
 	for _, st := range steps {
-		if st.at <= at || st.at >= o.After {
+		// Two steps may bear the same time: the watches that tell them are not in
+		// step, and a cause is never dated after its consequence.
+		if st.at <= begun || st.at < at || st.at >= o.After {
 			continue
 		}
 		if at < o.First && st.at > o.First { // users begin to feel it on the way

@@ -222,5 +222,6 @@ func (s *story) arrival(m *moment, from float64, added []string) []step {
 			out = append(out, step{at: at, what: w.what + pod, owners: w.owners, entry: e.entry})
 		}
 	}
+	slices.Reverse(out) // causes first, also among steps of the same time
 	return out
 }

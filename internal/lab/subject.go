@@ -21,6 +21,7 @@ import (
 	"zdl/internal/fault"
 	"zdl/internal/labfile"
 	"zdl/internal/load"
+	"zdl/internal/niceness"
 	"zdl/internal/probe"
 	"zdl/internal/timeline"
 	"zdl/internal/topology"
@@ -129,7 +130,8 @@ func (s *Subject) Kubectl(ctx context.Context, args []string, stdin string) (str
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread() // the signal is sent when the thread ends that began it
 	defer runtime.UnlockOSThread()
-	if err := cmd.Run(); err != nil {
+	// Without the urgency of the generator of load, which it must not disturb.
+	if err := niceness.During(0, cmd.Run); err != nil {
 		return both.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(both.String()))
 	}
 	return both.String(), nil

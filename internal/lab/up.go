@@ -9,14 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"zdl/internal/artifact"
 	"zdl/internal/labfile"
+	"zdl/internal/niceness"
 )
 
 // Up boots a lab, continues one whose boot was interrupted, or adopts one whose
@@ -205,7 +203,7 @@ func boot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", logFile, logFile
 	cmd.Env = append(os.Environ(), "ZDL_CACHE="+d.Cache, "ZDL_STATE="+d.State, "ZDL_RUN="+d.Run)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := startNicely(cmd); err != nil {
+	if err := niceness.During(niceness.Instrument, cmd.Start); err != nil {
 		return nil, fmt.Errorf("start the daemon: %w", err)
 	}
 	ended := make(chan error, 1)
@@ -221,22 +219,6 @@ func boot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 		<-ended
 	}
 	return info, err
-}
-
-// daemonNice is the niceness of the daemon. The prober in it is a measuring
-// instrument: it must wake up on time on a busy host. Machines start at 0.
-const daemonNice = -10
-
-// startNicely starts a command with that niceness. It belongs to the thread
-// that forks, so that thread is kept for it.
-func startNicely(cmd *exec.Cmd) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	// Without the right to, the daemon runs all the same, only less punctually.
-	if unix.Setpriority(unix.PRIO_PROCESS, 0, daemonNice) == nil {
-		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0) }()
-	}
-	return cmd.Start()
 }
 
 func waitDaemon(ctx context.Context, d Dirs, name string, ended <-chan error) (*Client, error) {

@@ -37,6 +37,7 @@ type Echoes struct {
 	Times          []time.Duration
 	From           netip.Addr    // who answered first
 	Span           time.Duration // from the first answer to the last
+	Took           time.Duration // from the first request to the last answer
 }
 
 // Median round-trip time, 0 when nothing came back.
@@ -64,6 +65,9 @@ func (p Ping) Do() (Echoes, error) {
 	run := pinging{Ping: p, fd: fd, id: rand.IntN(1 << 16), sent: map[int]int64{}, seen: map[int]bool{}, highest: -1}
 	err = run.do()
 	run.Span = time.Duration(run.last - run.earliest)
+	if run.Received > 0 {
+		run.Took = time.Duration(run.last - run.sent[0])
+	}
 	return run.Echoes, err
 }
 

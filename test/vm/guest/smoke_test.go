@@ -23,7 +23,7 @@ const (
 	runDir   = "/run/zdl/" + labName
 
 	bootPatience = 20 * time.Minute // from zdl up to a pod's answer
-	lookAfter    = 5 * time.Minute  // when a boot that is not over is looked at
+	lookAfter    = 12 * time.Minute // when a boot that is not over is looked at
 	patience     = 6 * time.Minute  // for anything that Kubernetes does
 	usersVIP     = "198.18.0.100"   // internal/topology
 )

@@ -21,6 +21,7 @@ import (
 	"zdl/internal/cluster/local/cgroup"
 	"zdl/internal/cluster/local/disk"
 	"zdl/internal/cluster/local/machine/boot"
+	"zdl/internal/niceness"
 )
 
 // Start boots a machine, or returns the one that runs already. It returns when
@@ -224,19 +225,8 @@ func inNetNS(path string, start func() error) error {
 			if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 				return fmt.Errorf("enter network namespace %s: %w", path, err)
 			}
-			// A machine does not inherit the urgency of whoever starts it. The
-			// system call gives 20 minus the niceness (getpriority(2)).
-			raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
-			if err != nil {
-				return err
-			}
-			if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 0); err != nil {
-				return err
-			}
-			err = start()
-			if unix.Setpriority(unix.PRIO_PROCESS, 0, 20-raw) != nil {
-				return err // the thread is not what it was: it ends with the goroutine
-			}
+			// A machine does not inherit the urgency of whoever starts it.
+			err = niceness.During(0, start)
 			if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
 				runtime.UnlockOSThread()
 			}
