@@ -24,9 +24,6 @@ type Params struct {
 	// Images maps short names ("coredns") to references with a version; see
 	// artifact.Set.Images.
 	Images map[string]string
-	// Fast makes pods leave a lost node after seconds instead of the default
-	// 300 s; the timing profile "fast".
-	Fast bool
 	// ClusterConfiguration and KubeletConfiguration are the YAML documents that
 	// kubeadm keeps in the ConfigMaps kube-system/kubeadm-config and
 	// kube-system/kubelet-config, CertificateAuthority is the cluster's CA in

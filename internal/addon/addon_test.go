@@ -27,13 +27,14 @@ var images = map[string]string{
 	"local-path-provisioner": "zdl.local/local-path-provisioner:v0.0.30", "toolbox": "zdl.local/toolbox:v1",
 }
 
-func params(t *testing.T, profile string, fast bool) Params {
+func params(t *testing.T, profile string, timing labfile.Timing) Params {
 	t.Helper()
 	lab, err := labfile.Profile(profile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Params{Lab: lab, Topology: topology.New(lab), Images: images, Fast: fast,
+	lab.Timing = timing
+	return Params{Lab: lab, Topology: topology.New(lab), Images: images,
 		ClusterConfiguration: "kind: ClusterConfiguration\n", KubeletConfiguration: "kind: KubeletConfiguration\n", CertificateAuthority: "PEM",
 		TLSCertificate: "PEM", TLSKey: "PEM"}
 }
@@ -53,9 +54,9 @@ func everything(t *testing.T, p Params) []*unstructured.Unstructured {
 
 func forEachProfile(t *testing.T, test func(t *testing.T, p Params, objects []*unstructured.Unstructured)) {
 	for _, profile := range labfile.Profiles() {
-		for _, fast := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s,fast=%v", profile, fast), func(t *testing.T) {
-				p := params(t, profile, fast)
+		for _, timing := range []labfile.Timing{labfile.Realistic, labfile.Fast, labfile.Patient} {
+			t.Run(fmt.Sprintf("%s,%s", profile, timing), func(t *testing.T) {
+				p := params(t, profile, timing)
 				test(t, p, everything(t, p))
 			})
 		}
@@ -212,11 +213,12 @@ func TestPodsAreComplete(t *testing.T) {
 					}
 				}
 			}
+			fast := p.Lab.Timing == labfile.Fast
 			leavesFast := slices.ContainsFunc(spec.Tolerations, func(tol corev1.Toleration) bool {
 				return tol.Key == corev1.TaintNodeUnreachable && *tol.TolerationSeconds == tolerationSeconds
 			})
-			if _, daemon := typed(t, o).(*appsv1.DaemonSet); !daemon && leavesFast != p.Fast {
-				t.Errorf("%s: leaves a lost node fast: %v, want %v", describe(o), leavesFast, p.Fast)
+			if _, daemon := typed(t, o).(*appsv1.DaemonSet); !daemon && leavesFast != fast {
+				t.Errorf("%s: leaves a lost node fast: %v, want %v", describe(o), leavesFast, fast)
 			}
 		}
 	})
@@ -228,7 +230,7 @@ func TestTheTargetIsSpreadOverWhatTheLabHas(t *testing.T) {
 		"ha":    {Domain: "zone", Key: "topology.kubernetes.io/zone", Domains: 3, MaxSkew: 1},
 		"shop":  {Domain: "zone", Key: "topology.kubernetes.io/zone", Domains: 3, MaxSkew: 1, HostsToo: true},
 	} {
-		s, err := newShape(params(t, profile, false))
+		s, err := newShape(params(t, profile, labfile.Realistic))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +244,7 @@ func TestTheTargetIsSpreadOverWhatTheLabHas(t *testing.T) {
 }
 
 func TestALabWithOneZoneSpreadsOverNodes(t *testing.T) {
-	p := params(t, "small", false)
+	p := params(t, "small", labfile.Realistic)
 	p.Lab.Zones = []string{"a"}
 	for i := range p.Lab.Nodes {
 		p.Lab.Nodes[i].Zone = "a"
@@ -259,7 +261,7 @@ func TestALabWithOneZoneSpreadsOverNodes(t *testing.T) {
 }
 
 func TestReservedNodesDoNotCount(t *testing.T) {
-	p := params(t, "small", false)
+	p := params(t, "small", labfile.Realistic)
 	for i := range p.Lab.Nodes {
 		if p.Lab.Nodes[i].Role == labfile.Worker {
 			p.Lab.Nodes[i].Taints = []labfile.Taint{{Key: "dedicated", Value: "database", Effect: "NoSchedule"}}
@@ -272,7 +274,7 @@ func TestReservedNodesDoNotCount(t *testing.T) {
 }
 
 func TestAMissingImageIsNamed(t *testing.T) {
-	p := params(t, "ha", false)
+	p := params(t, "ha", labfile.Realistic)
 	p.Images = map[string]string{"web": "zdl.local/web:v1"}
 	if _, err := Essential(p); err == nil || !strings.Contains(err.Error(), `"skipper"`) {
 		t.Errorf("got %v", err)
@@ -280,7 +282,7 @@ func TestAMissingImageIsNamed(t *testing.T) {
 }
 
 func TestOneReplicaCanBeDrained(t *testing.T) {
-	p := params(t, "ha", false)
+	p := params(t, "ha", labfile.Realistic)
 	p.Lab.Replicas = 1
 	for _, o := range everything(t, p) {
 		if b, ok := typed(t, o).(*policyv1.PodDisruptionBudget); ok && o.GetName() == "web" && b.Spec.MinAvailable != nil {

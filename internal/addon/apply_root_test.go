@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"zdl/internal/labfile"
 	"zdl/test/apiserver"
 )
 
@@ -24,12 +25,12 @@ func TestApply(t *testing.T) {
 	cfg := apiserver.Start(t, set.Bin, "--allow-privileged")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	builtParams := func(fast bool) Params {
-		p := params(t, "ha", fast)
+	builtParams := func(timing labfile.Timing) Params {
+		p := params(t, "ha", timing)
 		p.Images = set.Images
 		return p
 	}
-	p := builtParams(false)
+	p := builtParams(labfile.Realistic)
 	objects := everything(t, p)
 
 	// Begins before the API server is ready, as the lab does.
@@ -74,7 +75,7 @@ func TestApply(t *testing.T) {
 		if got := replicas(p); got != 7 {
 			t.Errorf("replicas are %d, the user wanted 7", got)
 		}
-		if got := replicas(builtParams(true)); got != 3 {
+		if got := replicas(builtParams(labfile.Fast)); got != 3 {
 			t.Errorf("replicas are %d, the new manifest says 3", got)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
+	"zdl/internal/labfile"
 	"zdl/test/apiserver"
 )
 
@@ -58,11 +59,11 @@ func TestEqualManifestsHaveEqualHashes(t *testing.T) {
 		}
 		return out
 	}
-	same := hashes(params(t, "ha", false))
-	if !slices.Equal(same, hashes(params(t, "ha", false))) {
+	same := hashes(params(t, "ha", labfile.Realistic))
+	if !slices.Equal(same, hashes(params(t, "ha", labfile.Realistic))) {
 		t.Error("the same manifests have different hashes")
 	}
-	if slices.Equal(same, hashes(params(t, "ha", true))) {
+	if slices.Equal(same, hashes(params(t, "ha", labfile.Fast))) {
 		t.Error("different manifests have the same hashes")
 	}
 }
@@ -70,7 +71,7 @@ func TestEqualManifestsHaveEqualHashes(t *testing.T) {
 func TestApplyNamesWhatItCouldNotReach(t *testing.T) {
 	port := apiserver.FreePorts(t, 1)[0] // closed again
 	cfg := &rest.Config{Host: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	objects, err := Essential(params(t, "small", false))
+	objects, err := Essential(params(t, "small", labfile.Realistic))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func databaseOf(t *testing.T, p Params, d Database) []*unstructured.Unstructured
 
 func TestTheDatabaseFitsEveryProfile(t *testing.T) {
 	for _, profile := range labfile.Profiles() {
-		objects := databaseOf(t, params(t, profile, false), Database{Passwords: Passwords{App: "secret"}})
+		objects := databaseOf(t, params(t, profile, labfile.Realistic), Database{Passwords: Passwords{App: "secret"}})
 		var set *appsv1.StatefulSet
 		for _, o := range objects {
 			if _, err := kindOf(o); err != nil {
@@ -62,7 +62,7 @@ func TestTheDatabaseFitsEveryProfile(t *testing.T) {
 
 // Patroni must give up leading before another member may lead.
 func TestALeaderGivesUpBeforeItsLeaseEnds(t *testing.T) {
-	for _, o := range databaseOf(t, params(t, "ha", false), Database{Synchronous: true}) {
+	for _, o := range databaseOf(t, params(t, "ha", labfile.Realistic), Database{Synchronous: true}) {
 		m, ok := typed(t, o).(*corev1.ConfigMap)
 		if !ok {
 			continue
@@ -96,7 +96,7 @@ func TestALeaderGivesUpBeforeItsLeaseEnds(t *testing.T) {
 }
 
 func TestWithoutItsImageThereIsNoDatabase(t *testing.T) {
-	if _, err := DatabaseObjects(params(t, "ha", false), Database{}); err == nil || !strings.Contains(err.Error(), `"postgres"`) {
+	if _, err := DatabaseObjects(params(t, "ha", labfile.Realistic), Database{}); err == nil || !strings.Contains(err.Error(), `"postgres"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package addon
 import (
 	"errors"
 
+	"zdl/internal/labfile"
 	"zdl/internal/topology"
 )
 
@@ -28,6 +29,12 @@ type shape struct {
 	TolerationSeconds int
 	Spread            spread
 }
+
+// Fast and Patient are for the templates: with the timing "fast" pods leave a lost
+// node after seconds instead of the default 300 s, with "patient" the ingress
+// looks for changes every ten seconds instead of each.
+func (s *shape) Fast() bool    { return s.Lab.Timing == labfile.Fast }
+func (s *shape) Patient() bool { return s.Lab.Timing == labfile.Patient }
 
 // spread is the failure domain over which replicas are spread by force: zones
 // where there are several with room for them, single nodes otherwise.

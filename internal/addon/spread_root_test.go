@@ -34,7 +34,7 @@ func TestPodsAreSpreadEvenWhileTheClusterBoots(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	p := params(t, "ha", false)
+	p := params(t, "ha", labfile.Realistic)
 	if err := Apply(ctx, cfg, everything(t, p)); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestPodsAreSpreadEvenWhileTheClusterBoots(t *testing.T) {
 
 	for _, profile := range labfile.Profiles() {
 		t.Run(profile, func(t *testing.T) {
-			p := params(t, profile, false)
+			p := params(t, profile, labfile.Realistic)
 			s, err := newShape(p)
 			if err != nil {
 				t.Fatal(err)

@@ -16,7 +16,6 @@ import (
 	"zdl/internal/addon"
 	"zdl/internal/cluster/local/host"
 	"zdl/internal/cluster/local/machine"
-	"zdl/internal/labfile"
 	"zdl/internal/topology"
 )
 
@@ -189,7 +188,7 @@ func (c *Cluster) seeded() bool {
 }
 
 func (c *Cluster) addonParams() (addon.Params, error) {
-	params := addon.Params{Lab: c.Lab, Topology: c.Topology, Images: c.Set.Images, Fast: c.Lab.Timing == labfile.Fast}
+	params := addon.Params{Lab: c.Lab, Topology: c.Topology, Images: c.Set.Images}
 	for _, from := range []struct {
 		into *string
 		read func() ([]byte, error)

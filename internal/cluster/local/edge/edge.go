@@ -28,7 +28,7 @@ const (
 // where there are two, keepalived. One that is alone owns the virtual IPs (see
 // package fabric).
 func LoadBalancer(t *topology.Topology, lab *labfile.Lab, m *topology.Machine) (map[string]machine.File, []machine.Service, error) {
-	haproxy, err := HAProxy(t, m)
+	haproxy, err := HAProxy(t, lab.Timing, m)
 	if err != nil {
 		return nil, nil, err
 	}

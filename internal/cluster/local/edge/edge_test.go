@@ -55,7 +55,7 @@ func write(t *testing.T, files map[string]machine.File, name string) string {
 
 func TestUsersAreNotSentToTaintedNodes(t *testing.T) {
 	topo, _ := profile(t, "shop")
-	config, err := HAProxy(topo, topo.Machine("lb-1"))
+	config, err := HAProxy(topo, labfile.Realistic, topo.Machine("lb-1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,10 @@ func render(name string, data any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// HAProxy gives haproxy.cfg of a load balancer.
-func HAProxy(t *topology.Topology, m *topology.Machine) ([]byte, error) {
+// HAProxy gives haproxy.cfg of a load balancer. With the timing "patient" it checks
+// every 10 s, not every second: on an emulated machine a TLS handshake a second
+// is a tenth of a processor.
+func HAProxy(t *topology.Topology, timing labfile.Timing, m *topology.Machine) ([]byte, error) {
 	if m.Kind != topology.KindEdge {
 		return nil, wrongKind(m)
 	}
@@ -39,7 +41,7 @@ func HAProxy(t *topology.Topology, m *topology.Machine) ([]byte, error) {
 		ingresses = append(ingresses, peer{n.Name, n.Addr().String(), topology.IngressPort})
 	}
 	return render("haproxy.cfg.tmpl", map[string]any{
-		"Name": m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
+		"Patient": timing == labfile.Patient, "Name": m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
 		"UserVIP": topology.UserVIP, "APIVIP": topology.APIVIP, "APIPort": topology.APIPort,
 		"APIServers": apiServers, "Databases": databases(t), "DatabasePort": topology.DatabasePort, "Ingresses": ingresses, "IngressTLSPort": topology.IngressTLSPort,
 		"Errors": []struct {
