@@ -8,6 +8,7 @@ import (
 
 	"zdl/internal/incident/causal"
 	"zdl/internal/jsonpointer"
+	"zdl/internal/timeline"
 )
 
 // occurrences lists what matches a predicate about something that happens.
@@ -31,7 +32,7 @@ func (p *Predicate) occurrences(o Observations, w Window) ([]step, error) {
 		}
 		for i := range entries {
 			e := &entries[i]
-			if e.Kind == p.Entry.Kind && fits(p.Entry.Subject, e.Subject) && fits(p.Entry.Text, e.Text) {
+			if p.Entry.Matches(e) {
 				out = append(out, step{at: e.Happened(), early: time.Second, fact: e.Text})
 			}
 		}
@@ -52,6 +53,11 @@ func (p *Predicate) occurrences(o Observations, w Window) ([]step, error) {
 
 func (l *EventLike) matches(e *Event) bool {
 	return e.Reason == l.Reason && l.About.Matches(e.About) && fits(l.Text, e.Text)
+}
+
+// Matches tells whether an entry of the timeline is such a one.
+func (l *EntryLike) Matches(e *timeline.Entry) bool {
+	return e.Kind == l.Kind && fits(l.Subject, e.Subject) && fits(l.Text, e.Text)
 }
 
 func fits(re *regexp.Regexp, text string) bool { return re == nil || re.MatchString(text) }

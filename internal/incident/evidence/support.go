@@ -153,7 +153,7 @@ func (r *Reference) entry(p *EntryLike, o Observations, during Window) (bool, st
 			continue
 		}
 		found = true
-		if e.Kind == p.Kind && fits(p.Subject, e.Subject) && fits(p.Text, e.Text) {
+		if p.Matches(e) {
 			return true, e.Text, e.Happened()
 		}
 	}
