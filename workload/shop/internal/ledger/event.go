@@ -60,9 +60,9 @@ type Store interface {
 	List(ctx context.Context, after int64, limit int) ([]Event, error)
 	// Stock returns the processed stock of products; those never stocked are missing.
 	Stock(ctx context.Context, products []string) (map[string]int64, error)
-	// Relay hands accepted orders that were not handed on yet to publish, oldest
-	// first, and forgets those for which it returned nil. It stops at the first
-	// error and returns how many it handed on.
+	// Relay hands accepted orders that were not handed on yet to publish, several at
+	// a time, and forgets those for which it returned nil. It returns how many these
+	// were, and one of the errors.
 	Relay(ctx context.Context, publish func(context.Context, Event) error) (int, error)
 	// Process applies events that were not applied yet to the processed data.
 	Process(ctx context.Context) (int, error)
