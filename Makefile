@@ -23,6 +23,12 @@ PURE := ./internal/arena ./internal/arena/autopilot ./internal/arena/replay ./in
         ./internal/labfile ./internal/load ./internal/probe ./internal/report ./internal/timeline ./internal/topology \
         ./internal/web ./internal/web/visitor ./workload/web
 
+# What a shared machine does shows in tests that time things. One that fails is
+# run once more, by itself; both results are printed, and the second counts.
+# More than four failures are no accident.
+GOTESTSUM := $(GO) run gotest.tools/gotestsum@v1.13.0 --format standard-quiet --rerun-fails=1 \
+             --rerun-fails-max-failures=4 --rerun-fails-run-root-test --packages ./... --
+
 .DEFAULT_GOAL := help
 .PHONY: help up down root programs packages build test test-packages test-unit test-race \
         ui ui-check test-cluster test-vm check bench arm64 arm64-programs clean clean-cache
@@ -74,14 +80,14 @@ ui-check: ## prove that the page's build is what its source makes
 	internal/web/ui/build.sh $(BIN)/ui check
 
 test-unit: ## tests that need neither root nor a kernel feature
-	$(GO) test ./...
+	$(GOTESTSUM)
 
 test-race: ## the pure packages under the race detector
 	CGO_ENABLED=1 $(GO) test -race $(PURE)
 
 # One package at a time: each of them keeps all cores busy, and times what it sees.
 test-cluster: root ## tests on the kernel and on real clusters, as root, after make build
-	ZDL_TEST_ROOT=1 $(GO) test -p 1 -timeout 60m ./...
+	ZDL_TEST_ROOT=1 $(GOTESTSUM) -p 1 -timeout 60m
 
 test-vm: build ## cgroup v2 and netem, in a virtual machine with a stock Debian kernel
 	ZDL_TEST_VM=1 $(GO) test -count 1 -timeout 3h -v ./test/vm

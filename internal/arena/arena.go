@@ -61,6 +61,8 @@ type Config struct {
 	// Probe starts to measure another subject, for as long as ctx lasts. The result
 	// is running when it returns. Nil: only levels about the service can be played.
 	Probe func(ctx context.Context, subject string) (Prober, error)
+	// Installable is what levels can have installed, by the word in their files.
+	Installable map[string]Installable
 	// Cause explains an outage that is over; nil, or false: it cannot be explained.
 	Cause func(ctx context.Context, subject string, id int) (cause.Breakdown, bool)
 	// Levels are the built-in ones; UserLevels is a directory of further ones,
@@ -83,21 +85,22 @@ type Arena struct {
 	work     sync.WaitGroup
 	kick     chan struct{} // wakes Run
 
-	mu       sync.Mutex
-	ctx      context.Context // of Run; nil before and after
-	game     *game
-	levels   []*Level
-	arms     map[string]*arsenal // by level
-	infos    []LevelInfo         // of levels, then of files that are wrong
-	wrongs   []error
-	version  int64
-	next     *Level // to be played once everything is well
-	quiet    bool   // the round ends without an end screen
-	baseline map[string]int
-	wellFrom time.Time // since when everything is as it was before the round
-	telling  bool      // the end screen is being made
-	probers  map[string]*watched
-	sent     probe.Summary // of the service, when the round began
+	mu        sync.Mutex
+	ctx       context.Context // of Run; nil before and after
+	game      *game
+	levels    []*Level
+	arms      map[string]*arsenal // by level
+	infos     []LevelInfo         // of levels, then of files that are wrong
+	wrongs    []error
+	version   int64
+	preparing *Preparing
+	next      *Level // to be played once everything is well
+	quiet     bool   // the round ends without an end screen
+	baseline  map[string]int
+	wellFrom  time.Time // since when everything is as it was before the round
+	telling   bool      // the end screen is being made
+	probers   map[string]*watched
+	sent      probe.Summary // of the service, when the round began
 }
 
 // watched is a prober that the round reads.
@@ -168,14 +171,18 @@ func (a *Arena) list() {
 	have := a.Cluster.Capabilities()
 	a.infos = nil
 	for _, l := range a.levels {
-		why := ""
+		why, installs := "", ""
 		switch {
 		case a.Probe == nil && !slices.Equal(l.Subjects(), []string{SubjectService}):
 			why = "only the service is measured here"
 		case s.Synced:
-			why = playable(l, a.arms[l.Name], &s, have)
+			var absent bool
+			if why, absent = playable(l, a.arms[l.Name], &s, have); absent && a.installs(l) {
+				why, installs = "", a.Installable[l.Install].Title
+			}
 		}
-		a.infos = append(a.infos, LevelInfo{Number: l.Number, Name: l.Name, Title: l.Title, Question: l.Question, Subject: l.Subject, Playable: why == "", Why: why})
+		a.infos = append(a.infos, LevelInfo{Number: l.Number, Name: l.Name, Title: l.Title, Question: l.Question, Subject: l.Subject,
+			Playable: why == "", Why: why, Installs: installs})
 	}
 	for _, err := range a.wrongs {
 		name, _, _ := strings.Cut(err.Error(), ":")
@@ -364,6 +371,10 @@ func (a *Arena) State() State {
 		}
 	}
 	s.Troubles = a.troubles()
+	if a.preparing != nil {
+		p := *a.preparing
+		s.Preparing = &p
+	}
 	s.Defences = []Defence{}
 	a.mu.Unlock()
 	for _, p := range a.parts {
@@ -383,7 +394,8 @@ func (a *Arena) Rename(who Visitor) {
 }
 
 // SetLevel chooses another level. A round that is played ends without an end
-// screen, and everything is put right first.
+// screen, and everything is put right first. What the level needs and the lab has
+// not is installed before; until then the other level goes on.
 func (a *Arena) SetLevel(name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -401,9 +413,21 @@ func (a *Arena) SetLevel(name string) error {
 		return ErrUnplayable.because("The level %s cannot be played: %s.", name, a.infos[i].Why)
 	}
 	l := a.levels[slices.IndexFunc(a.levels, func(l *Level) bool { return l.Name == name })]
+	if a.infos[i].Installs != "" {
+		return a.prepare(l)
+	}
+	if p := a.preparing; p != nil && p.Failed != "" {
+		a.preparing = nil
+	}
+	a.choose(l)
+	return nil
+}
+
+// choose plays a level that can be played.
+func (a *Arena) choose(l *Level) {
+	name := l.Name
 	a.Timeline.Add(EntryLevel, name, fmt.Sprintf("Level %d: %s", l.Number, l.Title), map[string]string{"level": name})
 	a.end(l)
-	return nil
 }
 
 // Reset ends the round that is played, without an end screen, puts everything

@@ -431,3 +431,44 @@ func TestSubjectsAreMeasuredOnlyWhileARoundNeedsThem(t *testing.T) {
 	a.Reset()
 	until(t, "it is not measured any more", func() bool { mu.Lock(); defer mu.Unlock(); return running == 0 })
 }
+
+func TestWhatALevelNeedsIsInstalledWhenItIsChosen(t *testing.T) {
+	w := &world{}
+	installs, fail := make(chan error), errors.New("no disk has room")
+	a := opens(t, w, func(c *Config) {
+		stateful := strings.NewReplacer("name: small", "name: stateful", "number: 1", "number: 2\ninstall: database", "{of: service}", "{namespace: database, app: postgres}").Replace(small)
+		c.Levels = fstest.MapFS{
+			"01-small.yaml": {Data: []byte(small)}, "01-small.md": {Data: []byte("Text.")},
+			"02-stateful.yaml": {Data: []byte(stateful)}, "02-stateful.md": {Data: []byte("Text.")}}
+		c.Installable = map[string]Installable{"database": {Title: "a database", Install: func(ctx context.Context) error { return <-installs }}}
+	})
+	info := func() LevelInfo { return a.State().Levels[1] }
+	if l := info(); !l.Playable || l.Installs != "a database" || l.Why != "" {
+		t.Fatalf("before, the level is %+v", l)
+	}
+	if err := a.SetLevel("stateful"); err != nil {
+		t.Fatal(err)
+	}
+	if p := a.State().Preparing; p == nil || p.Level != "stateful" || p.Failed != "" || a.State().Level.Name != "small" {
+		t.Errorf("while it is installed: %+v", p)
+	}
+	if err := a.SetLevel("stateful"); !errors.Is(err, ErrUnplayable) {
+		t.Errorf("chosen twice: %v", err)
+	}
+	installs <- fail
+	until(t, "the failure is told", func() bool { p := a.State().Preparing; return p != nil && p.Failed != "" })
+	if p := a.State().Preparing; p.Failed != fail.Error() || a.State().Level.Name != "small" {
+		t.Errorf("after it failed: %+v", p)
+	}
+	if err := a.SetLevel("stateful"); err != nil { // another try
+		t.Fatal(err)
+	}
+	installs <- nil
+	w.change(func() {
+		w.snap.System = append(w.snap.System, cluster.Pod{Namespace: "database", Name: "postgres-0", UID: "db-0", App: "postgres", Node: "worker-0", Phase: "Running", Ready: true, Created: time.Now()})
+	})
+	until(t, "the level is played", func() bool { return a.State().Level.Name == "stateful" })
+	if s := a.State(); s.Preparing != nil || info().Installs != "" {
+		t.Errorf("once it is there: %+v, %+v", s.Preparing, info())
+	}
+}

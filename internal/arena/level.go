@@ -41,8 +41,11 @@ type Level struct {
 	// Subject is whose outage wins unless a way to win says otherwise.
 	Subject string               `yaml:"subject"`
 	Needs   []cluster.Capability `yaml:"needs"`
-	Targets []TargetGroup        `yaml:"targets"`
-	Weapons []WeaponFile         `yaml:"weapons"`
+	// Install is what is installed when the level is chosen and its targets are not
+	// there: "database". Without it such a level cannot be played.
+	Install string        `yaml:"install"`
+	Targets []TargetGroup `yaml:"targets"`
+	Weapons []WeaponFile  `yaml:"weapons"`
 	// Catalogue makes a weapon of every fault of the catalogue that fits a kind
 	// of target, but for those of Except.
 	Catalogue bool       `yaml:"catalogue"`

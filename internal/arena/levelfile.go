@@ -113,6 +113,9 @@ func child(n *yaml.Node, step any) *yaml.Node {
 
 var levelName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`)
 
+// installs is what a level may have installed.
+var installs = []string{SubjectDatabase}
+
 var subjects = []string{SubjectService, SubjectAPI, SubjectDNS, SubjectDatabase}
 
 var capabilities = []cluster.Capability{cluster.CapabilityAPI, cluster.CapabilityPower, cluster.CapabilityLink, cluster.CapabilityDisk, cluster.CapabilityExec}
@@ -132,6 +135,8 @@ func (l *Level) check() *problem {
 		return wrong(spot("lesson"), "the lesson is missing: what does one learn?")
 	case !slices.Contains(subjects, l.Subject):
 		return wrong(spot("subject"), "the subject %q: want one of %s", l.Subject, strings.Join(subjects, ", "))
+	case l.Install != "" && !slices.Contains(installs, l.Install):
+		return wrong(spot("install"), "%q cannot be installed: want %s", l.Install, strings.Join(installs, ", "))
 	case len(l.Except) > 0 && !l.Catalogue:
 		return wrong(spot("except"), "except has a meaning only with catalogue: true")
 	}

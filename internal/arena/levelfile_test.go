@@ -97,18 +97,18 @@ func TestALevelThatTheLabCannotPlayIsToldApartFromOneThatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := snapshot(3)
-	if why := playable(l, arms, &s, nil); !strings.Contains(why, "there is no power switch") {
+	if why, _ := playable(l, arms, &s, nil); !strings.Contains(why, "there is no power switch") {
 		t.Errorf("a fault that is not available: %q", why)
 	}
 	arms, _ = arm(l, kinds(), nil)
-	if why := playable(l, arms, &s, nil); why != "" {
+	if why, _ := playable(l, arms, &s, nil); why != "" {
 		t.Errorf("it can be played: %q", why)
 	}
 	none := snapshot(0)
-	if why := playable(l, arms, &none, nil); why != "this lab has no pod of the service" {
+	if why, absent := playable(l, arms, &none, nil); why != "this lab has no pod of the service" || !absent {
 		t.Errorf("no pods: %q", why)
 	}
-	if why := playable(level(t, "giveUp: 60s", "giveUp: 60s\nneeds: [power]"), arms, &s, nil); !strings.Contains(why, "power") {
+	if why, _ := playable(level(t, "giveUp: 60s", "giveUp: 60s\nneeds: [power]"), arms, &s, nil); !strings.Contains(why, "power") {
 		t.Errorf("a capability that is missing: %q", why)
 	}
 }

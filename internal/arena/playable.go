@@ -154,10 +154,11 @@ func offered(k *fault.Kind, g *TargetGroup, t *seen) bool {
 	return true
 }
 
-// playable says why a level cannot be played on a lab, "" when it can.
-func playable(l *Level, a *arsenal, s *cluster.Snapshot, have []cluster.Capability) string {
+// playable says why a level cannot be played on a lab, "" when it can; absent:
+// only because there is nothing to strike.
+func playable(l *Level, a *arsenal, s *cluster.Snapshot, have []cluster.Capability) (why string, absent bool) {
 	if why := fault.Able(l.Needs, have); why != "" {
-		return why
+		return why, false
 	}
 	counts := make([]int, len(l.Targets))
 	for _, t := range look(l, s) {
@@ -168,14 +169,14 @@ func playable(l *Level, a *arsenal, s *cluster.Snapshot, have []cluster.Capabili
 		switch {
 		case g.Optional:
 		case len(a.groups[i]) == 0:
-			return "none of its weapons can be used here: " + strings.Join(a.lacking, "; ")
+			return "none of its weapons can be used here: " + strings.Join(a.lacking, "; "), false
 		case counts[i] == 0:
-			return "this lab has no " + g.describe()
+			return "this lab has no " + g.describe(), true
 		case counts[i] < g.AtLeast:
-			return fmt.Sprintf("it needs %d × %s, and this lab has %d", g.AtLeast, g.describe(), counts[i])
+			return fmt.Sprintf("it needs %d × %s, and this lab has %d", g.AtLeast, g.describe(), counts[i]), true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // describe names the targets of a group for people.

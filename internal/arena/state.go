@@ -21,7 +21,9 @@ type LevelInfo struct {
 	Question string `json:"question"`
 	Playable bool   `json:"playable"`
 	Why      string `json:"why,omitempty"` // it is not playable on this lab
-	Subject  string `json:"subject"`       // whose outage wins: service, api, dns, database
+	// Installs: choosing it installs this first.
+	Installs string `json:"installs,omitempty"`
+	Subject  string `json:"subject"` // whose outage wins: service, api, dns, database
 	Best     *Fame  `json:"best,omitempty"`
 }
 
@@ -52,6 +54,9 @@ type State struct {
 	Fame     []Fame        `json:"fame"` // of this level, best first, at most 10
 	// Autopilot: an attacker plays by itself while nobody else does.
 	Autopilot bool `json:"autopilot"`
+
+	// Preparing is the level that was chosen and is not ready yet.
+	Preparing *Preparing `json:"preparing,omitempty"`
 
 	// Troubles say what keeps the round from being measured.
 	Troubles []string `json:"troubles"`

@@ -198,6 +198,9 @@ func diffLeaders(a, b []Leader) []Change {
 	}
 	var out []Change
 	for _, l := range b {
+		if l.Component == Etcd {
+			continue // its own logs tell that, and when
+		}
 		o, known := old[l.Component]
 		if known && o.Holder == l.Holder || l.Holder == "" {
 			continue

@@ -73,7 +73,7 @@ type Snapshot struct {
 	Zones     []Zone     `json:"zones"`
 	System    []Pod      `json:"system"`    // pods that are not the target's, by namespace and name
 	Pending   []Pod      `json:"pending"`   // target pods without a node yet
-	Leaders   []Leader   `json:"leaders"`   // scheduler and controller manager
+	Leaders   []Leader   `json:"leaders"`   // scheduler and controller manager; etcd where it can be seen
 	Endpoints []Endpoint `json:"endpoints"` // the target Service's backends
 	Machines  []Machine  `json:"machines"`  // machines that are not nodes: load balancers, routers; empty on clusters of others
 	Target    Target     `json:"target"`
@@ -162,11 +162,14 @@ type Pod struct {
 	Deleting   time.Time `json:"deleting,omitzero"` // when deletion was asked for; zero while it may live
 }
 
+// Etcd is the component whose leader is no lease's holder.
+const Etcd = "etcd"
+
 // Leader is the holder of a leader-election lease.
 type Leader struct {
-	Component string    `json:"component"` // kube-scheduler, kube-controller-manager
+	Component string    `json:"component"` // kube-scheduler, kube-controller-manager, etcd
 	Holder    string    `json:"holder"`    // holder identity up to the first "_": the node's name on kubeadm clusters
-	Since     time.Time `json:"since"`     // when it acquired the lease
+	Since     time.Time `json:"since"`     // when it acquired the lease; etcd has none
 	Renewed   time.Time `json:"renewed"`
 	Changes   int32     `json:"changes"` // leaseTransitions
 }

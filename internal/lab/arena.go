@@ -34,11 +34,24 @@ func (d *daemon) newArena(view *kube.View, service *probe.Prober, p *probes, exp
 		Defend:  defend,
 		Cluster: view, Faults: d.faults, Service: service, Timeline: d.story, Cause: explain, Log: d.log,
 		Levels: levels.Files(), UserLevels: filepath.Join(d.dirs.state(d.name), levelsPath),
-		Fame: filepath.Join(d.dirs.state(d.name), fameFile),
+		Fame:        filepath.Join(d.dirs.state(d.name), fameFile),
+		Installable: map[string]arena.Installable{arena.SubjectDatabase: p.installable()},
 		Probe: func(ctx context.Context, subject string) (arena.Prober, error) {
 			return d.probeSubject(ctx, p, subject)
 		},
 	})
+}
+
+// installable is the lab's database, for levels about it. It stays when another level
+// is chosen: zdl database down removes it.
+func (p *probes) installable() arena.Installable {
+	if p.database == nil {
+		return arena.Installable{Missing: "this lab has no database"}
+	}
+	return arena.Installable{Title: "a PostgreSQL of three members", Missing: p.database.Missing(), Install: func(ctx context.Context) error {
+		_, err := p.database.Up(ctx, nil)
+		return err
+	}}
 }
 
 // subjectRate is how often a subject beside the service is asked while a round is

@@ -13,6 +13,7 @@ import (
 type etcdLeader struct {
 	ask   func(context.Context) string
 	spawn func(func()) // runs it beside, and waits for it in the end
+	news  func()       // is called, if set, when another member leads
 
 	mu    sync.Mutex
 	name  string
@@ -34,7 +35,7 @@ func (l *etcdLeader) heard(c cluster.Change) {
 	l.heeds++
 	switch c.Kind {
 	case cluster.LeaderMoved:
-		l.name, l.known = c.Node, true
+		l.tell(c.Node)
 	case cluster.LeaderLost, cluster.ElectionBegan:
 		l.known = false // one member misses it; it may still lead the others
 	}
@@ -59,6 +60,14 @@ func (l *etcdLeader) find(ctx context.Context, heeds int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.heeds == heeds { // else there is news that the answer may not know
-		l.name, l.known = name, true
+		l.tell(name)
+	}
+}
+
+func (l *etcdLeader) tell(name string) {
+	moved := l.name != name
+	l.name, l.known = name, true
+	if moved && l.news != nil {
+		go l.news() // it may ask
 	}
 }

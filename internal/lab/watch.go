@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"zdl/internal/cluster"
 	"zdl/internal/cluster/kube"
 	"zdl/internal/cluster/local/cloud"
 	"zdl/internal/cluster/local/fabric"
@@ -41,8 +42,14 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		Capabilities: capabilities(),
 		Power:        observer.Power,
 		Machines:     observer.Machines,
-		Notice:       d.tell,
-		Log:          d.log,
+		Leaders: func() []cluster.Leader {
+			if name := d.etcd.get(ctx); name != "" {
+				return []cluster.Leader{{Component: cluster.Etcd, Holder: name}}
+			}
+			return nil
+		},
+		Notice: d.tell,
+		Log:    d.log,
 	})
 	if err != nil {
 		return err
@@ -52,6 +59,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
+	d.etcd.news = view.Touch
 	d.view.Store(view)
 	base, err := d.startDatabase(ctx, view.Snapshot)
 	if err != nil {

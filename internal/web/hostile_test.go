@@ -33,8 +33,11 @@ func TestOthersDoNotNoticeAFlood(t *testing.T) {
 	var sent, refused atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	var flood sync.WaitGroup
-	for i := range 8 {
-		c := l.visitor(t, srv, "127.0.0.66")
+	flooders := make([]*http.Client, 8) // all before the flood, which would keep the later ones out
+	for i := range flooders {
+		flooders[i] = l.visitor(t, srv, "127.0.0.66")
+	}
+	for i, c := range flooders {
 		if i%2 == 0 {
 			c.Jar = nil
 		}

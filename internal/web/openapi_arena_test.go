@@ -18,7 +18,7 @@ import (
 var arenaTypes = map[string]any{
 	"State": arena.State{}, "LevelInfo": arena.LevelInfo{}, "Rules": arena.Rules{}, "WinRule": arena.WinRule{}, "Weapon": arena.Weapon{},
 	"GameTarget": arena.Target{}, "Player": arena.Player{}, "Strike": arena.Strike{}, "RoundOutage": arena.RoundOutage{}, "End": arena.End{},
-	"Score": arena.Score{}, "Fame": arena.Fame{}, "Defence": arena.Defence{}, "Replay": arena.Replay{}, "Measured": arena.Measured{},
+	"Score": arena.Score{}, "Fame": arena.Fame{}, "Defence": arena.Defence{}, "Replay": arena.Replay{}, "Preparing": arena.Preparing{}, "Measured": arena.Measured{},
 	"HitResult": arena.HitResult{},
 }
 

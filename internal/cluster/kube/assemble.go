@@ -40,6 +40,9 @@ func (v *View) leaders() []cluster.Leader {
 	for _, t := range v.leases {
 		t.each(func(l cluster.Leader, _ time.Time) { out = append(out, l) })
 	}
+	if v.o.Leaders != nil {
+		out = append(out, v.o.Leaders()...)
+	}
 	return out
 }
 

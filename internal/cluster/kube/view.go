@@ -39,6 +39,9 @@ type Options struct {
 	Power func(node string) cluster.Power
 	// Machines lists the machines that are not nodes; nil: none. Must not block.
 	Machines func() []cluster.Machine
+	// Leaders tells who leads beside those that hold leases: etcd; nil: unknown. Must
+	// not block.
+	Leaders func() []cluster.Leader
 	// Notice is told at once what happened that no two snapshots show: Events,
 	// leases of nodes, autoscalers, disruption budgets. Nil: these are not
 	// watched. It must not block.

@@ -41,7 +41,6 @@ class Lab {
     return { subject: a.level.subject, open: a.outages.find((o) => o.open) ?? null };
   });
   state = $derived.by(() => serviceState(this.summary, this.failures, this.offset));
-  etcdLeader = $derived(this.snapshot?.leaders.find((l) => l.component === "etcd")?.holder || this.#etcd());
 
   listen() {
     listen({
@@ -56,11 +55,6 @@ class Lab {
     get("session").then((me) => { if (me) this.me = me; });
   }
 
-  #etcd() {
-    const e = this.entries.find((x) => x.kind === "leader-changed" && x.subject === "etcd");
-    return e?.fields?.node ?? "";
-  }
-
   #takeArena(a) {
     for (const key of ["levels", "targets", "weapons", "players", "strikes", "outages", "defences", "fame"]) a[key] ??= [];
     if (this.arena && this.arena.level.name !== a.level.name) this.selected = null;
@@ -73,7 +67,7 @@ class Lab {
     for (const e of entries) {
       if (e.seq <= this.#lastSeq) continue;
       this.#lastSeq = e.seq;
-      if (!e.detail || (e.kind === "leader-changed" && e.subject === "etcd")) fresh.unshift(e);
+      if (!e.detail) fresh.unshift(e);
     }
     if (fresh.length) this.entries = [...fresh, ...this.entries].slice(0, keepEntries);
   }

@@ -22,6 +22,9 @@ export function roleOf(pod, served) {
 
 const tail = (name) => name.slice(name.lastIndexOf("-") + 1);
 
+// short leaves of a pod's name what one needs to tell it from others: "web-766b79dc69-88hdx".
+const short = (name) => name.replace(/^(.+?)(-[0-9a-f]{6,10})?-([a-z0-9]{5})$/, "$1 $3");
+
 function label(pod, role) {
   switch (role) {
     case "web": return `${pod.app || "web"} ${tail(pod.name)}`;
@@ -87,8 +90,8 @@ export class Places {
   }
 }
 
-// plan joins everything. `etcd` names the node whose etcd member leads.
-export function plan(snapshot, arena, attacks, etcd, places, now) {
+// plan joins everything.
+export function plan(snapshot, arena, attacks, places, now) {
   const targets = new Map((arena?.targets ?? []).map((t) => [t.id, t]));
   const drawn = new Set();
   const faults = held(attacks);
@@ -101,7 +104,6 @@ export function plan(snapshot, arena, attacks, etcd, places, now) {
     return null;
   };
   const leaders = new Map(snapshot.leaders.filter((l) => l.holder).map((l) => [l.component, l.holder]));
-  if (etcd) leaders.set("etcd", etcd);
 
   const tileOf = (pod, served, node) => {
     const role = roleOf(pod, served);
@@ -159,7 +161,7 @@ function componentTile(t, node, faults) {
   else if (node?.power === "frozen") [state, word] = ["frozen", "frozen"];
   else if (t.dying) [state, word] = ["dying", "going"];
   else if (t.down) [state, word] = fault ? effect(fault) : ["hurt", "down"];
-  return { id: t.id, kind: t.kind, role: "component", name: t.name, label: (t.name || t.title).replace(/@.*$/, ""), node: t.node, leader: "", target: t, restarts: 0, state, word };
+  return { id: t.id, kind: t.kind, role: "component", name: t.name, label: t.kind === "pod" ? short(t.title || t.name) : (t.name || t.title).replace(/@.*$/, ""), node: t.node, leader: "", target: t, restarts: 0, state, word };
 }
 
 function podState(pod, node, target, attack) {
