@@ -131,6 +131,9 @@ func (s *Scenario) checkBroken() error {
 				return fmt.Errorf("graph: node %s: %w", n.ID, err)
 			}
 		}
+		if n.Layer == causal.Root && !lasts(&symptom.Predicate) {
+			return fmt.Errorf("graph: node %s: a root's predicate is about a state, so that it can be seen to go: query, etcd, object or probe", n.ID)
+		}
 	}
 	for i, a := range s.Graph.Nodes {
 		for _, b := range s.Graph.Nodes[i+1:] {
@@ -172,6 +175,11 @@ func (s *Scenario) checkPredicate(p *evidence.Predicate) error {
 		}
 	}
 	return nil
+}
+
+// lasts tells whether a predicate is about a state, not about what happens.
+func lasts(p *evidence.Predicate) bool {
+	return !slices.ContainsFunc(p.Leaves(), func(l evidence.Predicate) bool { return l.Event != nil || l.Entry != nil || l.Line != nil })
 }
 
 func (s *Scenario) checkDecoys() error {
