@@ -30,11 +30,13 @@ type shape struct {
 	Spread            spread
 }
 
-// Fast and Patient are for the templates: with the timing "fast" pods leave a lost
-// node after seconds instead of the default 300 s, with "patient" the ingress
-// looks for changes every ten seconds instead of each.
-func (s *shape) Fast() bool    { return s.Lab.Timing == labfile.Fast }
-func (s *shape) Patient() bool { return s.Lab.Timing == labfile.Patient }
+// Fast is for the templates: with that timing pods leave a lost node after seconds
+// instead of the default 300 s.
+func (s *shape) Fast() bool { return s.Lab.Timing == labfile.Fast }
+
+// Times is for the templates: a number of seconds or milliseconds, ten times as
+// many with the timing "patient".
+func (s *shape) Times(n int) int { return n * s.Lab.Timing.Slowness() }
 
 // spread is the failure domain over which replicas are spread by force: zones
 // where there are several with room for them, single nodes otherwise.

@@ -26,14 +26,20 @@ import (
 	"zdl/internal/cluster/local/edge"
 	"zdl/internal/cluster/local/fabric"
 	"zdl/internal/database"
+	"zdl/internal/labfile"
 	"zdl/internal/probe"
 	"zdl/internal/topology"
 )
 
 // own is the lane that runs as long as the lab serves: new connections, HTTP/1.1,
-// reads, 100 a second. More would cost CPU that nobody asked for; see probes.
-func own(dial dialer, outside *fabric.Sockets) probe.Config {
-	return probe.Config{URL: usersURL, Dial: dial, Socket: outside.Socket}
+// reads, 100 a second. More would cost CPU that nobody asked for; see probes. On a
+// machine that is many times slower it is one a second, which may take ten.
+func own(dial dialer, outside *fabric.Sockets, timing labfile.Timing) probe.Config {
+	c := probe.Config{URL: usersURL, Dial: dial, Socket: outside.Socket}
+	if timing == labfile.Patient {
+		c.Rate, c.Timeout = 1, 10*time.Second
+	}
+	return c
 }
 
 var usersURL = fmt.Sprintf("http://%s/", topology.UserVIP)

@@ -55,7 +55,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		return err
 	}
 	outside := fabric.NewSockets(d.cluster.NetNS("outside"))
-	prober, err := probe.New(own(fromOutside, outside))
+	prober, err := probe.New(own(fromOutside, outside, d.lab.Timing))
 	if err != nil {
 		return err
 	}

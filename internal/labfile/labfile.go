@@ -34,6 +34,15 @@ const (
 	Patient   Timing = "patient"
 )
 
+// Slowness is by how much longer the lab's own checks, polls and time-outs are
+// than on a machine of usual speed: 10 with "patient", else 1.
+func (t Timing) Slowness() int {
+	if t == Patient {
+		return 10
+	}
+	return 1
+}
+
 // Timings lists the profiles of timings.
 func Timings() []string { return []string{string(Realistic), string(Fast), string(Patient)} }
 

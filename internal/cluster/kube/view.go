@@ -47,6 +47,10 @@ type Options struct {
 	// watched. It must not block.
 	Notice func(cluster.Change)
 
+	// Slowness is by how much longer than usual the API server may take to answer,
+	// and how much more rarely it is asked; default 1.
+	Slowness int
+
 	Log *slog.Logger // default: discarded
 }
 
@@ -140,10 +144,10 @@ const (
 	heartbeatTimeout = 1500 * time.Millisecond
 )
 
-// heartbeat asks the API server every second whether it is ready, etcd
+// heartbeat asks the API server once a second whether it is ready, etcd
 // included, and dates the view by the answers.
 func (v *View) heartbeat(ctx context.Context) {
-	tick := time.NewTicker(heartbeatEvery)
+	tick := time.NewTicker(v.slowly(heartbeatEvery))
 	defer tick.Stop()
 	for {
 		err := v.ping(ctx)
@@ -159,13 +163,15 @@ func (v *View) heartbeat(ctx context.Context) {
 	}
 }
 
+func (v *View) slowly(d time.Duration) time.Duration { return d * time.Duration(max(v.o.Slowness, 1)) }
+
 func (v *View) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, v.slowly(heartbeatTimeout))
 	defer cancel()
 	r := v.c.core.Get().AbsPath("/readyz").Do(ctx)
 	if err := r.Error(); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer within %v", heartbeatTimeout)
+			return fmt.Errorf("no answer within %v", v.slowly(heartbeatTimeout))
 		}
 		return err
 	}
@@ -196,7 +202,7 @@ func (v *View) judge(err error) {
 	} else {
 		v.trouble = err.Error()
 	}
-	if stale := now.Sub(v.good) > cluster.StaleAfter; stale != v.stale {
+	if stale := now.Sub(v.good) > v.slowly(cluster.StaleAfter); stale != v.stale {
 		v.stale = stale
 		if stale {
 			v.log.Warn("view of the cluster is stale", "age", now.Sub(v.good).Round(time.Millisecond), "why", v.trouble)
@@ -246,7 +252,7 @@ func (v *View) Snapshot() cluster.Snapshot {
 	out := *s
 	out.Leaders = v.leaders() // renewals change no version
 	out.Stale, out.Trouble = v.stale, v.trouble
-	if age := time.Since(v.good); age > cluster.StaleAfter {
+	if age := time.Since(v.good); age > v.slowly(cluster.StaleAfter) {
 		out.Stale = true // the heartbeat itself is waiting for an answer
 		out.AgeMS = age.Milliseconds()
 	} else {

@@ -57,7 +57,7 @@ func (c *Cluster) Up(ctx context.Context, report Report, onAPI func(*rest.Config
 	if err != nil {
 		return err
 	}
-	if err := waitAPI(ctx, client); err != nil {
+	if err := c.waitAPI(ctx, client); err != nil {
 		return err
 	}
 	report("api", "", true)

@@ -43,9 +43,15 @@ func until(ctx context.Context, what string, interval time.Duration, ok func(con
 	}
 }
 
-func waitAPI(ctx context.Context, client kubernetes.Interface) error {
-	return until(ctx, "the API answers through its virtual IP", 100*time.Millisecond, func(ctx context.Context) (bool, string) {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+// slowly is how often to look, or how long to wait for an answer: longer where the
+// lab's timing says that everything is slow.
+func (c *Cluster) slowly(d time.Duration) time.Duration {
+	return d * time.Duration(c.Lab.Timing.Slowness())
+}
+
+func (c *Cluster) waitAPI(ctx context.Context, client kubernetes.Interface) error {
+	return until(ctx, "the API answers through its virtual IP", c.slowly(100*time.Millisecond), func(ctx context.Context) (bool, string) {
+		ctx, cancel := context.WithTimeout(ctx, c.slowly(2*time.Second))
 		defer cancel()
 		// readyz would also wait for the post-start hooks that create the
 		// default RBAC; a namespace that can be read is enough to go on.
@@ -60,7 +66,7 @@ func waitAPI(ctx context.Context, client kubernetes.Interface) error {
 // waitNodes waits until every node is Ready that has power and is not struck by
 // a fault. It tells those that it did not wait for, and why.
 func (c *Cluster) waitNodes(ctx context.Context, client kubernetes.Interface) (without string, err error) {
-	err = until(ctx, "all nodes are Ready", 200*time.Millisecond, func(ctx context.Context) (bool, string) {
+	err = until(ctx, "all nodes are Ready", c.slowly(200*time.Millisecond), func(ctx context.Context) (bool, string) {
 		want := map[string]bool{}
 		for _, m := range c.Topology.Nodes() {
 			if _, err := os.Stat(c.offMarker(m.Name)); err != nil {
@@ -119,7 +125,7 @@ func names(set map[string]bool) string {
 // waitUsers asks as users do: from the outside machine through the virtual IP.
 func (c *Cluster) waitUsers(ctx context.Context) error {
 	client := &http.Client{
-		Timeout: time.Second,
+		Timeout: c.slowly(time.Second),
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -128,7 +134,7 @@ func (c *Cluster) waitUsers(ctx context.Context) error {
 		},
 	}
 	url := fmt.Sprintf("http://%s/", topology.UserVIP)
-	return until(ctx, "the users' virtual IP answers 200", 50*time.Millisecond, func(ctx context.Context) (bool, string) {
+	return until(ctx, "the users' virtual IP answers 200", c.slowly(50*time.Millisecond), func(ctx context.Context) (bool, string) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return false, err.Error()
@@ -148,7 +154,7 @@ func (c *Cluster) waitUsers(ctx context.Context) error {
 // and of the service are Ready. metrics-server is not waited for: it needs two
 // rounds of measurements, and nothing else needs it.
 func (c *Cluster) waitRedundant(ctx context.Context, client kubernetes.Interface) error {
-	return until(ctx, "everything is redundant", 250*time.Millisecond, func(ctx context.Context) (bool, string) {
+	return until(ctx, "everything is redundant", c.slowly(250*time.Millisecond), func(ctx context.Context) (bool, string) {
 		want := map[string]bool{}
 		for name := range c.silentControlPlane(ctx) {
 			want[name] = true
@@ -207,7 +213,7 @@ func (c *Cluster) silentControlPlane(ctx context.Context) map[string]bool {
 
 func (c *Cluster) healthy(ctx context.Context, machine, url string) error {
 	client := &http.Client{
-		Timeout: 2 * time.Second,
+		Timeout: c.slowly(2 * time.Second),
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			// Like the kubelet's probes: health, not identity, is the question.

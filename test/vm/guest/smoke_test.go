@@ -276,7 +276,9 @@ func diagnose(t *testing.T) {
 		"dmesg | tail -n 30; free -m; df -h /",
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		out, _ := exec.CommandContext(ctx, "sh", "-c", line+" 2>&1").Output()
+		cmd := exec.CommandContext(ctx, "sh", "-c", line+" 2>&1")
+		cmd.WaitDelay = time.Second // its children hold the pipe, too
+		out, _ := cmd.Output()
 		cancel()
 		t.Logf("$ %s\n%s", line, out)
 	}

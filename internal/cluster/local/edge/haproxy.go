@@ -25,9 +25,9 @@ func render(name string, data any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// HAProxy gives haproxy.cfg of a load balancer. With the timing "patient" it checks
-// every 10 s, not every second: on an emulated machine a TLS handshake a second
-// is a tenth of a processor.
+// HAProxy gives haproxy.cfg of a load balancer. Its checks and time-outs depend on
+// the timing: on an emulated machine a TLS handshake a second is a tenth of a
+// processor.
 func HAProxy(t *topology.Topology, timing labfile.Timing, m *topology.Machine) ([]byte, error) {
 	if m.Kind != topology.KindEdge {
 		return nil, wrongKind(m)
@@ -41,7 +41,8 @@ func HAProxy(t *topology.Topology, timing labfile.Timing, m *topology.Machine) (
 		ingresses = append(ingresses, peer{n.Name, n.Addr().String(), topology.IngressPort})
 	}
 	return render("haproxy.cfg.tmpl", map[string]any{
-		"Patient": timing == labfile.Patient, "Name": m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
+		"Times": func(ms int) string { return span(ms * timing.Slowness()) },
+		"Name":  m.Name, "Addr": m.Addr(), "StatsPort": StatsPort, "AdminSocket": AdminSocket,
 		"UserVIP": topology.UserVIP, "APIVIP": topology.APIVIP, "APIPort": topology.APIPort,
 		"APIServers": apiServers, "Databases": databases(t), "DatabasePort": topology.DatabasePort, "Ingresses": ingresses, "IngressTLSPort": topology.IngressTLSPort,
 		"Errors": []struct {
@@ -56,6 +57,14 @@ func HAProxy(t *topology.Topology, timing labfile.Timing, m *topology.Machine) (
 			{504, "the ingress did not answer in time"},
 		},
 	})
+}
+
+// span is milliseconds as HAProxy reads them.
+func span(ms int) string {
+	if ms%1000 == 0 {
+		return fmt.Sprintf("%ds", ms/1000)
+	}
+	return fmt.Sprintf("%dms", ms)
 }
 
 // IngressNodes lists the nodes that the users' virtual IP leads to: workers that
