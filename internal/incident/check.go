@@ -224,6 +224,8 @@ func (s *Scenario) checkFixes() error {
 			return fmt.Errorf("fix %q: want an id of its own, and a title", f.ID)
 		case len(f.Play) == 0 && len(f.Heals) == 0:
 			return fmt.Errorf("fix %s: it does nothing: want play or heals", f.ID)
+		case f.Order != "" && len(f.Heals) == 0:
+			return fmt.Errorf("fix %s: an order heals something: want heals", f.ID)
 		case slices.ContainsFunc(f.Heals, func(n int) bool { return n < 1 || n > attacks }):
 			return fmt.Errorf("fix %s: heals: the attacks are numbered 1 to %d", f.ID, attacks)
 		}

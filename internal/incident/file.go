@@ -143,7 +143,7 @@ func (f *file) scenario(base string) (*Scenario, error) {
 		s.Decoys = append(s.Decoys, one)
 	}
 	for _, x := range f.Fixes {
-		one := Fix{ID: x.ID, Title: x.Title, Heals: x.Heals}
+		one := Fix{ID: x.ID, Title: x.Title, Heals: x.Heals, Order: x.Order.Entity}
 		if x.Settled != nil {
 			p := x.Settled.predicate()
 			one.Settled = &p
@@ -186,7 +186,7 @@ func changes(texts []changeText, where string) ([]Change, error) {
 func (t *changeText) change() (Change, error) {
 	var c Change
 	n := 0
-	for verb, object := range map[Verb]causal.Entity{Set: t.Set.Entity, Unset: t.Unset.Entity, Remove: t.Remove.Entity, Restart: t.Restart.Entity} {
+	for verb, object := range map[Verb]causal.Entity{Set: t.Set.Entity, Unset: t.Unset.Entity, Remove: t.Remove.Entity, Restart: t.Restart.Entity, Restore: t.Restore.Entity} {
 		if object != "" {
 			c.Verb, c.Object = verb, object
 			n++
@@ -199,7 +199,7 @@ func (t *changeText) change() (Change, error) {
 	fielded := c.Verb == Set || c.Verb == Unset
 	switch {
 	case n != 1:
-		return c, fmt.Errorf("a change is exactly one of set, unset, apply, remove, restart")
+		return c, fmt.Errorf("a change is exactly one of set, unset, apply, remove, restart, restore")
 	case fielded && (t.Field == "" || t.Field[0] != '/'):
 		return c, fmt.Errorf("%s %s: want field, a JSON pointer such as /spec/replicas", c.Verb, c.Object)
 	case !fielded && t.Field != "":

@@ -120,8 +120,10 @@ type Fix struct {
 	// Play is what the fix does, for tests and for the lab's own proof.
 	Play []Change
 	// Heals are numbers of attacks, from 1 in the order of the file, that the fix
-	// ends, where it is done by other means than objects: a cable, a disk.
+	// ends. What no kubectl mends, a cable or a disk, the trainee orders: by naming
+	// Order to those who run the machines.
 	Heals []int
+	Order causal.Entity
 }
 
 // Rule is a short cut of the closed list, and on what it is one.

@@ -44,7 +44,7 @@ type stageText struct {
 	Setup    []changeText  `yaml:"setup"`
 	Load     *loadText     `yaml:"load" doc:"A load file without its head."`
 	History  yamlfile.Span `yaml:"history" doc:"How long it runs before anything breaks; default 60s."`
-	Probes   []string      `yaml:"probes" doc:"What is probed beside the users' requests." schema:"{\"items\": {\"enum\": [\"api\", \"dns\", \"https\"]}}"`
+	Probes   []string      `yaml:"probes" doc:"What is probed beside the users' requests. Of policy, a request fails that a network policy forbids and that passes." schema:"{\"items\": {\"enum\": [\"api\", \"dns\", \"https\", \"policy\"]}}"`
 }
 
 type injectionText struct {
@@ -81,6 +81,7 @@ type changeText struct {
 	Apply   string     `yaml:"apply" doc:"Manifests."`
 	Remove  entityText `yaml:"remove"`
 	Restart entityText `yaml:"restart" doc:"As kubectl rollout restart."`
+	Restore entityText `yaml:"restore" doc:"The object as it was before the injection; of fixes."`
 }
 
 type pageText struct {
@@ -132,6 +133,7 @@ type fixText struct {
 	Title   string         `yaml:"title" need:"y"`
 	Settled *predicateText `yaml:"settled" doc:"What shows that the root does no harm any more, where it is not gone."`
 	Play    []changeText   `yaml:"play" doc:"What the fix does to objects."`
+	Order   entityText     `yaml:"order" doc:"What the trainee has repaired or replaced by those who run the machines: a link, a disk."`
 	Heals   []int          `yaml:"heals" doc:"Numbers of the attacks that it ends, from 1." schema:"{\"items\": {\"type\": \"integer\", \"minimum\": 1}}"`
 }
 
@@ -153,7 +155,7 @@ type recoveryText struct {
 }
 
 type goalText struct {
-	Subject string        `yaml:"subject" need:"y" schema:"{\"enum\": [\"users\", \"api\", \"dns\", \"https\"]}"`
+	Subject string        `yaml:"subject" need:"y" schema:"{\"enum\": [\"users\", \"api\", \"dns\", \"https\", \"policy\"]}"`
 	Served  number        `yaml:"served" need:"y" doc:"Share of the requests that must be answered."`
 	P99     yamlfile.Span `yaml:"p99"`
 }
