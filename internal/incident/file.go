@@ -153,6 +153,19 @@ func (f *file) scenario(base string) (*Scenario, error) {
 		}
 		s.Fixes = append(s.Fixes, one)
 	}
+	for _, c := range f.Cheats {
+		one := Cheat{Name: c.Name, Heals: c.Heals, Served: c.Served, Without: c.Without, Turned: c.Turned, Because: c.Because}
+		if one.Do, err = changes(c.Do, "cheat "+c.Name); err != nil {
+			return nil, err
+		}
+		for id, claim := range c.Claim {
+			if one.Claim == nil {
+				one.Claim = map[string]Claim{}
+			}
+			one.Claim[id] = Claim{claim.Entity.Entity, claim.State}
+		}
+		s.Cheats = append(s.Cheats, one)
+	}
 	for _, r := range f.Forbidden {
 		s.Forbidden = append(s.Forbidden, Rule{r.Action, r.On.Entity, strings.TrimSpace(r.Why)})
 	}

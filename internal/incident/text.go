@@ -30,6 +30,7 @@ type file struct {
 	Aliases    []aliasText           `yaml:"aliases"`
 	Decoys     []decoyText           `yaml:"decoys"`
 	Fixes      []fixText             `yaml:"fixes"`
+	Cheats     []cheatText           `yaml:"cheats" doc:"Ways to be wrong, and the reason for which each must be refused."`
 	Forbidden  []ruleText            `yaml:"forbidden" doc:"Short cuts of this scenario; those that are always forbidden need not be named."`
 	Allowed    []ruleText            `yaml:"allowed" doc:"Exceptions from what is always forbidden."`
 	MayGo      []entityPattern       `yaml:"mayGo" doc:"Objects that a fix may delete or make anew."`
@@ -135,6 +136,22 @@ type fixText struct {
 	Play    []changeText   `yaml:"play" doc:"What the fix does to objects."`
 	Order   entityText     `yaml:"order" doc:"What the trainee has repaired or replaced by those who run the machines: a link, a disk."`
 	Heals   []int          `yaml:"heals" doc:"Numbers of the attacks that it ends, from 1." schema:"{\"items\": {\"type\": \"integer\", \"minimum\": 1}}"`
+}
+
+type cheatText struct {
+	Name    string               `yaml:"name" need:"y"`
+	Do      []changeText         `yaml:"do" doc:"Of a fix: what it does."`
+	Heals   []int                `yaml:"heals"`
+	Served  bool                 `yaml:"served" doc:"Of a fix: users are served all the same."`
+	Claim   map[string]claimText `yaml:"claim" doc:"Of a diagnosis: what is said in place of nodes."`
+	Without []string             `yaml:"without" doc:"Of a diagnosis: nodes that it leaves out."`
+	Turned  bool                 `yaml:"turned" doc:"Of a diagnosis: its links are turned round."`
+	Because string               `yaml:"because" need:"y"`
+}
+
+type claimText struct {
+	Entity entityText   `yaml:"entity" need:"y"`
+	State  causal.State `yaml:"state" need:"y"`
 }
 
 type ruleText struct {
