@@ -21,7 +21,7 @@ type file struct {
 	Title      string                `yaml:"title" need:"y" doc:"For the list. Does not give the cause away."`
 	Summary    string                `yaml:"summary" need:"y" doc:"What a trainee may know before it begins. Does not give the cause away."`
 	Covers     []string              `yaml:"covers"`
-	Variants   [][]map[string]string `yaml:"variants" doc:"Groups of rows of values; the seed takes one row of each group, and ${NAME} stands for its value everywhere in the file."`
+	Variants   [][]map[string]string `yaml:"variants" doc:"Groups of rows of values; the seed takes one row of each group, and ${NAME} stands for its value everywhere in the file." schema:"{\"items\": {\"type\": \"array\", \"items\": {\"type\": \"object\", \"additionalProperties\": {\"type\": [\"string\", \"number\"]}}}}"`
 	Stage      stageText             `yaml:"stage" need:"y"`
 	Inject     []injectionText       `yaml:"inject" doc:"What breaks it, in order."`
 	Page       pageText              `yaml:"page" need:"y"`
