@@ -19,6 +19,7 @@ import (
 	"helm.sh/helm/v4/pkg/engine"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
 )
 
 // Names of the release and of the namespace that it is in.
@@ -67,26 +68,51 @@ func Render(values map[string]any) (map[string][]*unstructured.Unstructured, err
 	if err != nil {
 		return nil, err
 	}
-	all, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: Release, Namespace: Namespace, Revision: 1, IsInstall: true}, common.DefaultCapabilities)
+	texts, err := render(c, engine.Engine{}, values, 1)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]*unstructured.Unstructured{}
+	for name, text := range texts {
+		if out[path.Base(name)], err = Decode([]byte(text)); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// RenderIn renders a revision for the cluster of config, from which passwords and
+// numbers of replicas that are there already are taken. text is the objects as one
+// file.
+func RenderIn(config *rest.Config, values map[string]any, revision int) (c *chart.Chart, objects []*unstructured.Unstructured, text string, err error) {
+	if c, err = Load(); err != nil {
+		return nil, nil, "", err
+	}
+	texts, err := render(c, engine.New(config), values, revision)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	var all strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		fmt.Fprintf(&all, "---\n# Source: %s\n%s\n", name, strings.TrimSpace(texts[name]))
+	}
+	objects, err = Decode([]byte(all.String()))
+	return c, objects, all.String(), err
+}
+
+// render gives the texts of the templates that hold objects.
+func render(c *chart.Chart, e engine.Engine, values map[string]any, revision int) (map[string]string, error) {
+	options := common.ReleaseOptions{Name: Release, Namespace: Namespace, Revision: revision, IsInstall: revision == 1, IsUpgrade: revision > 1}
+	all, err := util.ToRenderValues(c, values, options, common.DefaultCapabilities)
 	if err != nil {
 		return nil, fmt.Errorf("values of the shop's chart: %w", err)
 	}
-	texts, err := engine.Render(c, all)
+	texts, err := e.Render(c, all)
 	if err != nil {
 		return nil, fmt.Errorf("the shop's chart: %w", err)
 	}
-	out := map[string][]*unstructured.Unstructured{}
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		if path.Ext(name) != ".yaml" {
-			continue
-		}
-		objects, err := Decode([]byte(texts[name]))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		out[path.Base(name)] = objects
-	}
-	return out, nil
+	maps.DeleteFunc(texts, func(name, _ string) bool { return path.Ext(name) != ".yaml" })
+	return texts, nil
 }
 
 // Decode reads the objects of a YAML file; an empty document is none.
