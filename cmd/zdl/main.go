@@ -122,7 +122,7 @@ breaks: what do the users see, why, and what would have prevented it?`,
 	root.AddCommand(
 		a.doctorCmd(), buildCmd(), a.upCmd(), a.downCmd(), a.statusCmd(),
 		a.kubeconfigCmd(), a.kubectlCmd(), a.shellCmd(), a.nodeCmd(), imageCmd(),
-		a.faultsCmd(), a.attackCmd(), a.healCmd(), a.attacksCmd(), a.loadCmd(), a.runCmd(), a.experimentsCmd(), a.reportCmd(), a.probeCmd(), a.databaseCmd(), a.watchCmd(), a.timelineCmd(), a.openCmd(), a.ownerTokenCmd(), a.daemonCmd(), a.versionCmd(),
+		a.faultsCmd(), a.attackCmd(), a.healCmd(), a.attacksCmd(), a.loadCmd(), a.runCmd(), a.experimentsCmd(), a.reportCmd(), a.probeCmd(), a.databaseCmd(), a.shopCmd(), a.watchCmd(), a.timelineCmd(), a.openCmd(), a.ownerTokenCmd(), a.daemonCmd(), a.versionCmd(),
 	)
 	return root
 }

@@ -43,6 +43,7 @@ var kinds = map[schema.GroupVersionKind]kind{
 	{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"}:               {"networkpolicies", true, settings},
 	{Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass"}:                   {"storageclasses", false, settings},
 	{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"}:                    {"poddisruptionbudgets", true, settings},
+	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"}:           {"horizontalpodautoscalers", true, settings},
 	{Group: "apps", Version: "v1", Kind: "Deployment"}:                               {"deployments", true, workloads},
 	{Group: "apps", Version: "v1", Kind: "DaemonSet"}:                                {"daemonsets", true, workloads},
 	{Group: "apps", Version: "v1", Kind: "StatefulSet"}:                              {"statefulsets", true, workloads},

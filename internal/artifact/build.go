@@ -137,12 +137,13 @@ func (b *builder) run() (*Set, error) {
 	if err := b.checkRequirements(plans); err != nil {
 		return nil, err
 	}
-	optional, reason := b.planPostgres()
+	packaged, reason := b.planDebian()
+	plans = append(plans, packaged...)
 	without := map[string]string{}
-	if reason == "" {
-		plans = append(plans, optional)
-	} else if b.native() {
-		without[postgresImage] = reason
+	if reason != "" && b.native() {
+		for _, d := range debianImages {
+			without[d.name] = reason
+		}
 	}
 	b.steps = len(plans) + 3
 	versions := map[string]string{}
@@ -156,15 +157,15 @@ func (b *builder) run() (*Set, error) {
 		}
 		switch {
 		case err == nil:
-		case p.optional && b.ctx.Err() == nil:
+		case p.debian != nil && b.ctx.Err() == nil:
 			without[p.name] = err.Error()
 			b.report(Event{Done: true, Detail: "left out: " + err.Error()})
 			continue
 		default:
 			return nil, fmt.Errorf("build %s %s: %w", p.name, p.version, err)
 		}
-		if p.optional {
-			found, err := packageVersions(p.dir)
+		if p.debian != nil {
+			found, err := p.debian.packageVersions(p.dir)
 			if err != nil {
 				return nil, err
 			}
@@ -218,7 +219,7 @@ func (b *builder) plan() ([]plan, error) {
 		}
 		k := newKey("program", b.goRoot, b.o.Arch, f.name, version, f.tags, f.linkFlags(version), strings.Join(f.packages, " "), strings.Join(f.links, " "))
 		for _, o := range f.overlay {
-			k.add(o.module + " " + o.path + " " + o.old + " " + o.new)
+			k.add(o.module + " " + o.path + " " + o.old + " " + o.new + o.text)
 		}
 		if f.build == nil {
 			if err := k.addDir(source); err != nil {
@@ -227,21 +228,26 @@ func (b *builder) plan() ([]plan, error) {
 		}
 		plans = append(plans, b.planned(f, version, k))
 	}
-	web, err := b.planWeb()
-	if err != nil {
-		return nil, err
+	for _, name := range []string{"web", "shop"} {
+		p, err := b.planOwn(name)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p)
 	}
-	return append(plans, web), nil
+	return plans, nil
 }
 
-// planWeb is the arena's target, which is part of this project's own module.
-func (b *builder) planWeb() (plan, error) {
-	f := family{name: "web", packages: []string{"./workload/web"}, ldflags: "-X main.version={version}"}
-	k := newKey("program", b.goRoot, b.o.Arch, f.name, f.linkFlags(webVersion))
-	if err := k.addPackage(b.o.SourceDir, "zdl", "workload/web"); err != nil {
-		return plan{}, fmt.Errorf("hash of workload/web: %w", err)
+// planOwn is a program of this project's own module: the arena's target, or the
+// services of the shop.
+func (b *builder) planOwn(name string) (plan, error) {
+	f := family{name: name, own: true, packages: []string{"./workload/" + name}, ldflags: "-X main.version={version}"}
+	version := ownVersions[name]
+	k := newKey("program", b.goRoot, b.o.Arch, f.name, f.linkFlags(version))
+	if err := k.addPackage(b.o.SourceDir, "zdl", "workload/"+name); err != nil {
+		return plan{}, fmt.Errorf("hash of workload/%s: %w", name, err)
 	}
-	return b.planned(f, webVersion, k), nil
+	return b.planned(f, version, k), nil
 }
 
 func (b *builder) planned(f family, version string, k *key) plan {

@@ -53,11 +53,8 @@ func (b *builder) goBuild(p plan, out string) (programs []string, err error) {
 		args = append(args, "-tags", p.tags)
 	}
 	dir := p.family.dir(b.o.SourceDir)
-	if p.name == "web" {
-		dir = b.o.SourceDir
-	}
 	if len(p.overlay) > 0 {
-		modfile, err := b.patch(dir, p.overlay)
+		modfile, err := b.patch(dir, p.version, p.overlay)
 		if err != nil {
 			return nil, fmt.Errorf("overlay: %w", err)
 		}
@@ -84,7 +81,7 @@ func (b *builder) goBuild(p plan, out string) (programs []string, err error) {
 // patch copies the modules that overlays touch, puts the files into the copies
 // and returns a go.mod that uses them. (go build -overlay refuses to replace
 // files of the module cache.)
-func (b *builder) patch(dir string, overlays []overlay) (modfile string, err error) {
+func (b *builder) patch(dir, version string, overlays []overlay) (modfile string, err error) {
 	copies := map[string]string{}
 	var edits []string
 	for _, o := range overlays {
@@ -100,7 +97,7 @@ func (b *builder) patch(dir string, overlays []overlay) (modfile string, err err
 			copies[o.module] = copied
 			edits = append(edits, "-replace", o.module+"="+copied)
 		}
-		if err := o.apply(dir, filepath.Join(copies[o.module], o.path)); err != nil {
+		if err := o.apply(dir, version, filepath.Join(copies[o.module], o.path)); err != nil {
 			return "", err
 		}
 	}
@@ -118,7 +115,10 @@ func (b *builder) patch(dir string, overlays []overlay) (modfile string, err err
 }
 
 // apply changes the file target; dir is the family's directory.
-func (o overlay) apply(dir, target string) error {
+func (o overlay) apply(dir, version, target string) error {
+	if o.text != "" {
+		return os.WriteFile(target, []byte(strings.ReplaceAll(o.text, "{version}", version)), 0o644)
+	}
 	if o.file != "" {
 		if err := os.Remove(target); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

@@ -101,7 +101,7 @@ func TestVersionsOfThePostgresImage(t *testing.T) {
 		}
 	}
 	write("patroni 3.0.2-1\npostgresql-15 15.18-0+deb12u1\npostgresql-client-15 15.18-0+deb12u1\n")
-	got, err := packageVersions(dir)
+	got, err := postgresImage.packageVersions(dir)
 	if err != nil || got["patroni"] != "3.0.2-1" || got["postgres"] != "15.18-0+deb12u1" || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -109,7 +109,7 @@ func TestVersionsOfThePostgresImage(t *testing.T) {
 		t.Errorf("tag %q", tag)
 	}
 	write("patroni 3.0.2-1\n")
-	if got, err := packageVersions(dir); err == nil {
+	if got, err := postgresImage.packageVersions(dir); err == nil {
 		t.Errorf("without PostgreSQL: %v", got)
 	}
 }

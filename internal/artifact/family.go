@@ -23,8 +23,11 @@ type family struct {
 	tags     string
 	ldflags  string // "{version}" is replaced; -s -w are always there
 	overlay  []overlay
-	// optional: where it cannot be built, its image is left out, and why is said.
-	optional bool
+	// own: it is part of this project's own module.
+	own bool
+	// debian: it is an image's layer of Debian packages. Where it cannot be built, the
+	// image is left out, and why is said.
+	debian *debianImage
 	// build replaces the Go compiler where a program is not written in Go.
 	build func(b *builder, f family, version, out string) ([]string, error)
 }
@@ -32,8 +35,8 @@ type family struct {
 // overlay changes one file of an upstream module for the time of a build,
 // where a kernel needs something upstream has no switch for: it puts file, of
 // the family's directory, in the place of path, or replaces the one occurrence
-// of old in it by new.
-type overlay struct{ module, path, file, old, new string }
+// of old in it by new, or puts text there, with the version for "{version}".
+type overlay struct{ module, path, file, old, new, text string }
 
 // place says which directory of a set the programs of a family go to.
 type place int
@@ -138,6 +141,17 @@ var families = []family{
 		ldflags:  "-X main.version={version}",
 	},
 	{
+		// The document store. Version 1 with SQLite below: version 2 needs PostgreSQL
+		// with the extension DocumentDB, which is C that neither Debian's packages nor
+		// Go's modules hold. Without its other backends it is a fifth smaller.
+		name:     "ferretdb",
+		module:   "github.com/FerretDB/FerretDB",
+		packages: []string{"github.com/FerretDB/FerretDB/cmd/ferretdb"},
+		tags:     "ferretdb_no_postgresql",
+		// Its own release process writes this file; without it the program panics.
+		overlay: []overlay{{module: "github.com/FerretDB/FerretDB", path: "build/version/version.txt", text: "{version}\n"}},
+	},
+	{
 		name:     "coredns",
 		module:   "github.com/coredns/coredns",
 		packages: []string{"github.com/coredns/coredns"},
@@ -161,6 +175,9 @@ var families = []family{
 // dir is the family's directory in the source tree. The pause program comes
 // with the kubernetes module and is locked by its go.mod.
 func (f family) dir(source string) string {
+	if f.own {
+		return source
+	}
 	name := f.name
 	if name == "pause" {
 		name = "kubernetes"

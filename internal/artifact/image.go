@@ -22,8 +22,20 @@ const (
 	// pauseVersion is what kubeadm 1.36 expects: PauseVersion in
 	// cmd/kubeadm/app/constants/constants.go.
 	pauseVersion = "3.10.2"
-	webVersion   = "v1"
 )
+
+// ownVersions are those of this project's own programs.
+var ownVersions = map[string]string{"web": "v1", "shop": "v1"}
+
+// ShopServices are the services of the shop: each is an image of its own, of one
+// and the same layer, that differs in its entrypoint.
+var ShopServices = []string{"web", "catalogue", "cart", "user", "shipping", "ratings", "payment", "dispatch"}
+
+// shopUser runs the shop's services and its document store.
+const shopUser = "65532:65532"
+
+// users run the programs of images whose manifests do not say it themselves.
+var users = map[string]string{"ferretdb": shopUser}
 
 // image is what goes into a container image.
 type image struct {
@@ -32,6 +44,7 @@ type image struct {
 	entrypoint    []string
 	command       []string
 	user          string
+	env           []string // NAME=value; nil is the usual PATH
 }
 
 func (i image) reference() string { return Registry + "/" + i.name + ":" + i.version }
@@ -94,17 +107,31 @@ func recipes(plans map[string]plan) (layers map[string][]entry, images []image, 
 		}
 		images = append(images, i)
 	}
-	for _, name := range []string{"coredns", "skipper", "kube-network-policies", "metrics-server", "local-path-provisioner", "web"} {
+	for _, name := range []string{"coredns", "skipper", "kube-network-policies", "metrics-server", "local-path-provisioner", "web", "ferretdb"} {
 		layers[name] = []entry{{path: binDir + name, mode: 0o755, source: plans[name].program(name)}}
-		images = append(images, image{name: name, version: plans[name].version, layers: []string{"base", name}, entrypoint: []string{binDir + name}})
+		images = append(images, image{name: name, version: plans[name].version, layers: []string{"base", name}, entrypoint: []string{binDir + name}, user: users[name]})
 	}
-	if p, ok := plans[postgresImage]; ok {
-		// Its layer is made already. PostgreSQL needs a shell, and people do.
-		images = append(images, image{name: postgresImage, version: imageTag(p.version), layers: []string{"base", "toolbox", postgresImage}, entrypoint: []string{"/usr/bin/patroni"},
-			user: fmt.Sprintf("%d:%d", PostgresUID, PostgresUID)})
+	layers["shop"] = []entry{{path: binDir + "shop", mode: 0o755, source: plans["shop"].program("shop")}}
+	images = append(images, shopImages(plans["shop"].version)...)
+	for _, d := range debianImages {
+		if p, ok := plans[d.name]; ok {
+			images = append(images, d.image(p.version)) // its layer is made already
+		}
 	}
 	return layers, images, nil
 }
+
+// shopImages are one and the same layer, entered eight ways.
+func shopImages(version string) []image {
+	var out []image
+	for _, service := range ShopServices {
+		out = append(out, image{name: ShopImage(service), version: version, layers: []string{"base", "shop"}, entrypoint: []string{binDir + "shop", service}, user: shopUser})
+	}
+	return out
+}
+
+// ShopImage is the short name of the image of one of the shop's services.
+func ShopImage(service string) string { return "shop-" + service }
 
 // inspectBusybox asks the host's busybox for its version and what it can do.
 func inspectBusybox() (path string, applets []string, version string, err error) {
@@ -162,9 +189,11 @@ func (b *builder) writeImages(plans map[string]plan, dir string) (map[string]str
 			return nil, err
 		}
 	}
-	if p, ok := plans[postgresImage]; ok {
-		if layers[postgresImage], err = openLayer(p.dir); err != nil {
-			return nil, fmt.Errorf("layer %s: %w", postgresImage, err)
+	for _, d := range debianImages {
+		if p, ok := plans[d.name]; ok {
+			if layers[d.name], err = openLayer(p.dir); err != nil {
+				return nil, fmt.Errorf("layer %s: %w", d.name, err)
+			}
 		}
 	}
 	references := map[string]string{}
@@ -198,12 +227,16 @@ func (i image) assemble(layers map[string]v1.Layer, arch string) (v1.Image, erro
 		return nil, err
 	}
 	config = config.DeepCopy()
+	env := i.env
+	if env == nil {
+		env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	}
 	config.OS, config.Architecture = "linux", arch
 	config.Config = v1.Config{
 		Entrypoint: i.entrypoint,
 		Cmd:        i.command,
 		User:       i.user,
-		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		Env:        env,
 		Labels:     map[string]string{"org.opencontainers.image.version": i.version},
 	}
 	return mutate.ConfigFile(img, config)

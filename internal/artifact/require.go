@@ -70,7 +70,7 @@ func (b *builder) checkRequirements(plans []plan) error {
 			}
 			missing = append(missing, r)
 		}
-		if p.build != nil && b.canLink("stdio.h") != nil {
+		if p.name == "pause" && b.canLink("stdio.h") != nil {
 			r := Requirement{What: b.compiler() + " with a static libc", For: "the pause container", Packages: []string{"gcc", "libc6-dev"}}
 			if !b.native() {
 				r.Packages = b.crossPackages()

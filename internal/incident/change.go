@@ -14,10 +14,10 @@ import (
 	"zdl/internal/jsonpointer"
 )
 
-// Change is a change of Kubernetes' objects. Exactly one of Set, Unset, Apply,
-// Remove and Restart is what it does.
+// Change is a change of Kubernetes' objects. Its verb says what
+// it does.
 type Change struct {
-	Object causal.Entity // of Set, Unset, Remove and Restart
+	Object causal.Entity // of all but Apply
 	Field  string        // of Set and Unset: a JSON pointer
 	Value  any           // of Set
 	Verb   Verb
@@ -35,6 +35,7 @@ const (
 	Apply   Verb = "apply"
 	Remove  Verb = "remove"
 	Restart Verb = "restart" // as kubectl rollout restart
+	Restore Verb = "restore" // the object as it was before the injection
 )
 
 // restartedAt is what kubectl rollout restart changes.
@@ -87,7 +88,8 @@ type Objects map[causal.Entity]any
 
 // Do makes a change in objects, which it does not alter: it gives others. It is
 // what the API server would do with the same change, as far as this needs it.
-func (c *Change) Do(to Objects) (Objects, error) {
+// before are the objects as they were before anything was broken, for Restore.
+func (c *Change) Do(to, before Objects) (Objects, error) {
 	out := Objects{}
 	for e, o := range to {
 		out[e] = o
@@ -102,8 +104,12 @@ func (c *Change) Do(to Objects) (Objects, error) {
 		}
 		return out, nil
 	}
+	if old, known := before[c.Object]; c.Verb == Restore && known {
+		out[c.Object] = old
+		return out, nil
+	}
 	o, there := out[c.Object]
-	if !there {
+	if !there || c.Verb == Restore {
 		return nil, fmt.Errorf("%s: there is no %s", c.Verb, c.Object)
 	}
 	var err error

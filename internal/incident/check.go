@@ -76,6 +76,9 @@ func (s *Scenario) Check() error {
 			return fmt.Errorf("forbidden and allowed: %q on %s: want one of %s, and why", r.Action, r.On, list(Actions()))
 		}
 	}
+	if err := s.checkCheats(); err != nil {
+		return err
+	}
 	if s.Healthy {
 		return s.checkHealthy()
 	}
@@ -92,6 +95,33 @@ func list(actions []Action) string {
 
 func (s *Scenario) probes(subject string) bool {
 	return subject == "users" || slices.Contains(s.Stage.Probes, subject)
+}
+
+func (s *Scenario) checkCheats() error {
+	names := map[string]bool{}
+	for _, c := range s.Cheats {
+		if c.Name == "" || c.Because == "" || names[c.Name] {
+			return fmt.Errorf("cheat %q: want a name of its own, and because", c.Name)
+		}
+		names[c.Name] = true
+		if c.Diagnoses() && len(c.Do)+len(c.Heals) > 0 {
+			return fmt.Errorf("cheat %q: it is either a fix or a diagnosis", c.Name)
+		}
+		for id, claim := range c.Claim {
+			if !s.Healthy && s.Graph.Node(id) == nil {
+				return fmt.Errorf("cheat %q: the graph has no node %s", c.Name, id)
+			}
+			if err := causal.CheckState(claim.Entity, claim.State); err != nil {
+				return fmt.Errorf("cheat %q: %w", c.Name, err)
+			}
+		}
+		for _, id := range c.Without {
+			if s.Graph.Node(id) == nil {
+				return fmt.Errorf("cheat %q: the graph has no node %s", c.Name, id)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Scenario) checkHealthy() error {
@@ -224,6 +254,8 @@ func (s *Scenario) checkFixes() error {
 			return fmt.Errorf("fix %q: want an id of its own, and a title", f.ID)
 		case len(f.Play) == 0 && len(f.Heals) == 0:
 			return fmt.Errorf("fix %s: it does nothing: want play or heals", f.ID)
+		case f.Order != "" && len(f.Heals) == 0:
+			return fmt.Errorf("fix %s: an order heals something: want heals", f.ID)
 		case slices.ContainsFunc(f.Heals, func(n int) bool { return n < 1 || n > attacks }):
 			return fmt.Errorf("fix %s: heals: the attacks are numbered 1 to %d", f.ID, attacks)
 		}

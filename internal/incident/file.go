@@ -143,7 +143,7 @@ func (f *file) scenario(base string) (*Scenario, error) {
 		s.Decoys = append(s.Decoys, one)
 	}
 	for _, x := range f.Fixes {
-		one := Fix{ID: x.ID, Title: x.Title, Heals: x.Heals}
+		one := Fix{ID: x.ID, Title: x.Title, Heals: x.Heals, Order: x.Order.Entity}
 		if x.Settled != nil {
 			p := x.Settled.predicate()
 			one.Settled = &p
@@ -152,6 +152,19 @@ func (f *file) scenario(base string) (*Scenario, error) {
 			return nil, err
 		}
 		s.Fixes = append(s.Fixes, one)
+	}
+	for _, c := range f.Cheats {
+		one := Cheat{Name: c.Name, Heals: c.Heals, Served: c.Served, Without: c.Without, Turned: c.Turned, Because: c.Because}
+		if one.Do, err = changes(c.Do, "cheat "+c.Name); err != nil {
+			return nil, err
+		}
+		for id, claim := range c.Claim {
+			if one.Claim == nil {
+				one.Claim = map[string]Claim{}
+			}
+			one.Claim[id] = Claim{claim.Entity.Entity, claim.State}
+		}
+		s.Cheats = append(s.Cheats, one)
 	}
 	for _, r := range f.Forbidden {
 		s.Forbidden = append(s.Forbidden, Rule{r.Action, r.On.Entity, strings.TrimSpace(r.Why)})
@@ -186,7 +199,7 @@ func changes(texts []changeText, where string) ([]Change, error) {
 func (t *changeText) change() (Change, error) {
 	var c Change
 	n := 0
-	for verb, object := range map[Verb]causal.Entity{Set: t.Set.Entity, Unset: t.Unset.Entity, Remove: t.Remove.Entity, Restart: t.Restart.Entity} {
+	for verb, object := range map[Verb]causal.Entity{Set: t.Set.Entity, Unset: t.Unset.Entity, Remove: t.Remove.Entity, Restart: t.Restart.Entity, Restore: t.Restore.Entity} {
 		if object != "" {
 			c.Verb, c.Object = verb, object
 			n++
@@ -199,7 +212,7 @@ func (t *changeText) change() (Change, error) {
 	fielded := c.Verb == Set || c.Verb == Unset
 	switch {
 	case n != 1:
-		return c, fmt.Errorf("a change is exactly one of set, unset, apply, remove, restart")
+		return c, fmt.Errorf("a change is exactly one of set, unset, apply, remove, restart, restore")
 	case fielded && (t.Field == "" || t.Field[0] != '/'):
 		return c, fmt.Errorf("%s %s: want field, a JSON pointer such as /spec/replicas", c.Verb, c.Object)
 	case !fielded && t.Field != "":

@@ -34,9 +34,11 @@ type Scenario struct {
 	Graph causal.Graph
 	Nodes map[string]Symptom // by id of the graph's nodes
 	// Aliases are other words for the same node.
-	Aliases   []Alias
-	Decoys    []Decoy
-	Fixes     []Fix
+	Aliases []Alias
+	Decoys  []Decoy
+	Fixes   []Fix
+	// Cheats are ways to be wrong, and what must be said to each.
+	Cheats    []Cheat
 	Forbidden []Rule
 	Allowed   []Rule
 	// MayGo are objects that a fix may delete or make anew.
@@ -120,9 +122,39 @@ type Fix struct {
 	// Play is what the fix does, for tests and for the lab's own proof.
 	Play []Change
 	// Heals are numbers of attacks, from 1 in the order of the file, that the fix
-	// ends, where it is done by other means than objects: a cable, a disk.
+	// ends. What no kubectl mends, a cable or a disk, the trainee orders: by naming
+	// Order to those who run the machines.
 	Heals []int
+	Order causal.Entity
 }
+
+// Cheat is a way to be wrong: a fix that is none, or a diagnosis that is nearly
+// right. Tests and the lab's own proof play it.
+type Cheat struct {
+	Name string
+	// A fix: what is done, which attacks end, and whether users are served all the
+	// same.
+	Do     []Change
+	Heals  []int
+	Served bool
+	// A diagnosis: the true one, with other nodes in place of some, without some,
+	// or with its links turned round.
+	Claim   map[string]Claim
+	Without []string
+	Turned  bool
+	// Because is the reason for which it is refused: of repair, a short cut's
+	// action, or of grade.
+	Because string
+}
+
+// Claim is what a cheat says in place of a node.
+type Claim struct {
+	Entity causal.Entity
+	State  causal.State
+}
+
+// Diagnoses tells whether a cheat is a diagnosis; else it is a fix.
+func (c *Cheat) Diagnoses() bool { return len(c.Claim)+len(c.Without) > 0 || c.Turned }
 
 // Rule is a short cut of the closed list, and on what it is one.
 type Rule struct {

@@ -15,25 +15,26 @@ import (
 //	{event: {reason: Evicted, about: pod/shop/cart-*, count: 2}}
 //	{probe: users, of: failed, above: 5%}
 type predicateText struct {
-	Query  string         `yaml:"query" doc:"PromQL."`
-	Etcd   *etcdText      `yaml:"etcd" doc:"A metric of an etcd member."`
-	Object entityPattern  `yaml:"object" doc:"An object of Kubernetes, or a pattern."`
-	Field  string         `yaml:"field" doc:"A JSON pointer into the object; without it, the object itself."`
-	Event  *eventText     `yaml:"event" doc:"Events of Kubernetes."`
-	Entry  *entryText     `yaml:"entry" doc:"Entries of the timeline."`
-	Log    *logText       `yaml:"log" doc:"Lines of a log, or of a kernel's."`
-	Probe  string         `yaml:"probe" schema:"{\"enum\": [\"users\", \"api\", \"dns\", \"https\"]}"`
-	Of     string         `yaml:"of" doc:"Of a probe." schema:"{\"enum\": [\"failed\", \"p99\"]}"`
-	All    predicateTexts `yaml:"all"`
-	Any    predicateTexts `yaml:"any"`
-	Above  *number        `yaml:"above"`
-	Below  *number        `yaml:"below"`
-	Equals *string        `yaml:"equals" schema:"{\"type\": [\"string\", \"number\", \"boolean\"]}"`
-	Differ *string        `yaml:"differs" schema:"{\"type\": [\"string\", \"number\", \"boolean\"]}"`
-	Match  *expression    `yaml:"matches"`
-	Absent bool           `yaml:"absent"`
-	Exists bool           `yaml:"present"`
-	For    yamlfile.Span  `yaml:"for" doc:"How long without a break; of query, etcd and probe."`
+	Query       string           `yaml:"query" doc:"PromQL."`
+	Etcd        *etcdText        `yaml:"etcd" doc:"A metric of an etcd member."`
+	Object      entityPattern    `yaml:"object" doc:"An object of Kubernetes, or a pattern."`
+	Field       string           `yaml:"field" doc:"A JSON pointer into the object; without it, the object itself."`
+	Event       *eventText       `yaml:"event" doc:"Events of Kubernetes."`
+	Entry       *entryText       `yaml:"entry" doc:"Entries of the timeline."`
+	Log         *logText         `yaml:"log" doc:"Lines of a log, or of a kernel's."`
+	Certificate *certificateText `yaml:"certificate" doc:"The certificate in a Secret."`
+	Probe       string           `yaml:"probe" schema:"{\"enum\": [\"users\", \"api\", \"dns\", \"https\", \"policy\"]}"`
+	Of          string           `yaml:"of" doc:"Of a probe." schema:"{\"enum\": [\"failed\", \"p99\"]}"`
+	All         predicateTexts   `yaml:"all"`
+	Any         predicateTexts   `yaml:"any"`
+	Above       *number          `yaml:"above"`
+	Below       *number          `yaml:"below"`
+	Equals      *string          `yaml:"equals" schema:"{\"type\": [\"string\", \"number\", \"boolean\"]}"`
+	Differ      *string          `yaml:"differs" schema:"{\"type\": [\"string\", \"number\", \"boolean\"]}"`
+	Match       *expression      `yaml:"matches"`
+	Absent      bool             `yaml:"absent"`
+	Exists      bool             `yaml:"present"`
+	For         yamlfile.Span    `yaml:"for" doc:"How long without a break; of query, etcd and probe."`
 }
 
 // predicateTexts stands for a list of them; its schema ends there, since it would
@@ -112,6 +113,9 @@ func (t *predicateText) predicate() evidence.Predicate {
 	if t.Probe != "" || t.Of != "" {
 		p.Probe = &evidence.Probe{Subject: t.Probe, Of: t.Of, Bound: bound, For: long}
 	}
+	if c := t.Certificate; c != nil {
+		p.Certificate = &evidence.Certificate{Secret: c.Secret.Entity, Wrong: c.Wrong, Host: c.Host, Issuer: c.Issuer}
+	}
 	for i := range t.All {
 		p.All = append(p.All, t.All[i].predicate())
 	}
@@ -119,4 +123,11 @@ func (t *predicateText) predicate() evidence.Predicate {
 		p.Any = append(p.Any, t.Any[i].predicate())
 	}
 	return p
+}
+
+type certificateText struct {
+	Secret entityText `yaml:"secret" need:"y"`
+	Wrong  string     `yaml:"wrong" need:"y" schema:"{\"enum\": [\"expired\", \"wrong-host\", \"unknown-authority\"]}"`
+	Host   string     `yaml:"host"`
+	Issuer string     `yaml:"issuer" doc:"The common name of who is to have signed it."`
 }

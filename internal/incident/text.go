@@ -21,7 +21,7 @@ type file struct {
 	Title      string                `yaml:"title" need:"y" doc:"For the list. Does not give the cause away."`
 	Summary    string                `yaml:"summary" need:"y" doc:"What a trainee may know before it begins. Does not give the cause away."`
 	Covers     []string              `yaml:"covers"`
-	Variants   [][]map[string]string `yaml:"variants" doc:"Groups of rows of values; the seed takes one row of each group, and ${NAME} stands for its value everywhere in the file."`
+	Variants   [][]map[string]string `yaml:"variants" doc:"Groups of rows of values; the seed takes one row of each group, and ${NAME} stands for its value everywhere in the file." schema:"{\"items\": {\"type\": \"array\", \"items\": {\"type\": \"object\", \"additionalProperties\": {\"type\": [\"string\", \"number\"]}}}}"`
 	Stage      stageText             `yaml:"stage" need:"y"`
 	Inject     []injectionText       `yaml:"inject" doc:"What breaks it, in order."`
 	Page       pageText              `yaml:"page" need:"y"`
@@ -30,6 +30,7 @@ type file struct {
 	Aliases    []aliasText           `yaml:"aliases"`
 	Decoys     []decoyText           `yaml:"decoys"`
 	Fixes      []fixText             `yaml:"fixes"`
+	Cheats     []cheatText           `yaml:"cheats" doc:"Ways to be wrong, and the reason for which each must be refused."`
 	Forbidden  []ruleText            `yaml:"forbidden" doc:"Short cuts of this scenario; those that are always forbidden need not be named."`
 	Allowed    []ruleText            `yaml:"allowed" doc:"Exceptions from what is always forbidden."`
 	MayGo      []entityPattern       `yaml:"mayGo" doc:"Objects that a fix may delete or make anew."`
@@ -44,7 +45,7 @@ type stageText struct {
 	Setup    []changeText  `yaml:"setup"`
 	Load     *loadText     `yaml:"load" doc:"A load file without its head."`
 	History  yamlfile.Span `yaml:"history" doc:"How long it runs before anything breaks; default 60s."`
-	Probes   []string      `yaml:"probes" doc:"What is probed beside the users' requests." schema:"{\"items\": {\"enum\": [\"api\", \"dns\", \"https\"]}}"`
+	Probes   []string      `yaml:"probes" doc:"What is probed beside the users' requests. Of policy, a request fails that a network policy forbids and that passes." schema:"{\"items\": {\"enum\": [\"api\", \"dns\", \"https\", \"policy\"]}}"`
 }
 
 type injectionText struct {
@@ -81,6 +82,7 @@ type changeText struct {
 	Apply   string     `yaml:"apply" doc:"Manifests."`
 	Remove  entityText `yaml:"remove"`
 	Restart entityText `yaml:"restart" doc:"As kubectl rollout restart."`
+	Restore entityText `yaml:"restore" doc:"The object as it was before the injection; of fixes."`
 }
 
 type pageText struct {
@@ -132,7 +134,24 @@ type fixText struct {
 	Title   string         `yaml:"title" need:"y"`
 	Settled *predicateText `yaml:"settled" doc:"What shows that the root does no harm any more, where it is not gone."`
 	Play    []changeText   `yaml:"play" doc:"What the fix does to objects."`
+	Order   entityText     `yaml:"order" doc:"What the trainee has repaired or replaced by those who run the machines: a link, a disk."`
 	Heals   []int          `yaml:"heals" doc:"Numbers of the attacks that it ends, from 1." schema:"{\"items\": {\"type\": \"integer\", \"minimum\": 1}}"`
+}
+
+type cheatText struct {
+	Name    string               `yaml:"name" need:"y"`
+	Do      []changeText         `yaml:"do" doc:"Of a fix: what it does."`
+	Heals   []int                `yaml:"heals"`
+	Served  bool                 `yaml:"served" doc:"Of a fix: users are served all the same."`
+	Claim   map[string]claimText `yaml:"claim" doc:"Of a diagnosis: what is said in place of nodes."`
+	Without []string             `yaml:"without" doc:"Of a diagnosis: nodes that it leaves out."`
+	Turned  bool                 `yaml:"turned" doc:"Of a diagnosis: its links are turned round."`
+	Because string               `yaml:"because" need:"y"`
+}
+
+type claimText struct {
+	Entity entityText   `yaml:"entity" need:"y"`
+	State  causal.State `yaml:"state" need:"y"`
 }
 
 type ruleText struct {
@@ -153,7 +172,7 @@ type recoveryText struct {
 }
 
 type goalText struct {
-	Subject string        `yaml:"subject" need:"y" schema:"{\"enum\": [\"users\", \"api\", \"dns\", \"https\"]}"`
+	Subject string        `yaml:"subject" need:"y" schema:"{\"enum\": [\"users\", \"api\", \"dns\", \"https\", \"policy\"]}"`
 	Served  number        `yaml:"served" need:"y" doc:"Share of the requests that must be answered."`
 	P99     yamlfile.Span `yaml:"p99"`
 }

@@ -27,22 +27,39 @@ const maxVariants = 500
 // of which one row is taken.
 type variants [][]map[string]string
 
-// readVariants reads only that part, whatever else is in the file.
+// variantsOf cuts that part out, whatever else is in the file: with placeholders in
+// it, it may be no YAML yet. Blank lines stand for what is before it.
+func variantsOf(text string) (part string, line int) {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		switch {
+		case line == 0 && strings.HasPrefix(l, "variants:"):
+			line = i + 1
+		case line == 0:
+			lines[i] = ""
+		case l != "" && (l[0] >= 'a' && l[0] <= 'z' || l[0] >= 'A' && l[0] <= 'Z'):
+			return strings.Join(lines[:i], "\n"), line
+		}
+	}
+	if line == 0 {
+		return "", 0
+	}
+	return strings.Join(lines, "\n"), line
+}
+
+// readVariants reads only that part.
 func readVariants(data []byte) (variants, error) {
-	var head struct {
-		Variants yaml.Node `yaml:"variants"`
-	}
-	if err := yaml.Unmarshal(data, &head); err != nil {
-		return nil, err
-	}
-	if head.Variants.IsZero() {
+	part, line := variantsOf(string(data))
+	if part == "" {
 		return nil, nil
 	}
-	line := head.Variants.Line
-	var out variants
-	if err := head.Variants.Decode(&out); err != nil {
-		return nil, fmt.Errorf("line %d: variants are groups of rows of values: %w", line, err)
+	var head struct {
+		Variants variants `yaml:"variants"`
 	}
+	if err := yaml.Unmarshal([]byte(part), &head); err != nil {
+		return nil, fmt.Errorf("variants are groups of rows of values: %w", err)
+	}
+	out := head.Variants
 	total := 1
 	owner := map[string]int{}
 	for g, rows := range out {

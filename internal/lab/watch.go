@@ -88,6 +88,7 @@ func (d *daemon) watch(ctx context.Context, config *rest.Config) error {
 		Probes:     measuring,
 		Power:      power{d, view},
 		Database:   base,
+		Shop:       d.newShop(),
 		Faults:     d.faults,
 		Status:     func(owner bool) any { return d.status(ctx, owner) },
 		Access:     access,

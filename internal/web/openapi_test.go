@@ -49,7 +49,7 @@ type media struct {
 // documented are the Go types of the schemas whose fields are listed.
 var documented = map[string]any{
 	"Error": Error{}, "Status": Status{}, "HitRequest": HitRequest{}, "SessionReply": SessionReply{}, "NameRequest": NameRequest{}, "TargetRequest": TargetRequest{},
-	"LevelRequest": LevelRequest{}, "PauseRequest": PauseRequest{}, "DefendRequest": DefendRequest{}, "AutopilotRequest": AutopilotRequest{}, "OwnerRequest": OwnerRequest{}, "TokenReply": TokenReply{}, "PowerRequest": PowerRequest{}, "PowerReply": PowerReply{}, "Database": cluster.Database{}, "DatabaseRequest": DatabaseRequest{},
+	"LevelRequest": LevelRequest{}, "PauseRequest": PauseRequest{}, "DefendRequest": DefendRequest{}, "AutopilotRequest": AutopilotRequest{}, "OwnerRequest": OwnerRequest{}, "TokenReply": TokenReply{}, "PowerRequest": PowerRequest{}, "PowerReply": PowerReply{}, "Database": cluster.Database{}, "DatabaseRequest": DatabaseRequest{}, "Shop": cluster.Shop{}, "ShopRequest": ShopRequest{},
 	"Kind": fault.Kind{}, "Param": fault.Param{}, "Target": fault.Target{}, "Request": fault.Request{}, "Attack": fault.Attack{},
 }
 

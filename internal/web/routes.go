@@ -40,6 +40,8 @@ func (s *server) routes() map[string]http.HandlerFunc {
 		"POST /api/v1/nodes/{name}/power": owner(s.postPower),
 		"GET /api/v1/database":            s.getDatabase,
 		"POST /api/v1/database":           owner(s.postDatabase),
+		"GET /api/v1/shop":                s.getShop,
+		"POST /api/v1/shop":               owner(s.postShop),
 		"GET /api/v1/kubeconfig":          socket(s.getKubeconfig),
 	}
 	maps.Copy(routes, s.faultRoutes())

@@ -67,6 +67,8 @@ type Deps struct {
 
 	// Database can be installed; nil where there is none to be had.
 	Database Database
+	// Shop can be installed; nil where there is none to be had.
+	Shop Shop
 	// Faults breaks things and puts them right; nil where there is none.
 	Faults Faults
 	// Power switches nodes; nil where machines cannot be switched.

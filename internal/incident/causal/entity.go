@@ -73,6 +73,10 @@ func parse(text string, allowed *regexp.Regexp) (Entity, error) {
 		kind = full
 	}
 	inside, known := kinds[kind]
+	if one, is := short[strings.TrimSuffix(kind, "s")]; !known && is {
+		kind = one
+		inside, known = kinds[kind]
+	}
 	for _, plural := range []string{"s", "es"} { // deployments, ingresses; policies are not worth a rule
 		if one, cut := strings.CutSuffix(kind, plural); !known && cut {
 			if inside, known = kinds[one]; known {

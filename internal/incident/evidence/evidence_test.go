@@ -48,6 +48,7 @@ func recording() *Recording {
 		Metrics: map[string][]Series{"cp-1/etcd_server_has_leader": {series(nil, 1, 0, 70)}},
 		Objects: []Version{
 			{Of: "deployment/shop/cart", At: at(0), Object: deployment(3)}, {Of: "deployment/shop/cart", At: at(90), Object: deployment(1)},
+			{Of: "node/a", At: at(0), Object: map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "X"}, map[string]any{"type": "Ready", "status": "False"}}}}},
 			{Of: "secret/shop/cart", At: at(0), Object: map[string]any{}}, {Of: "secret/shop/cart", At: at(120)},
 		},
 		Happened: []Event{
@@ -85,6 +86,8 @@ func TestPredicatesTellWhenTheyCameTrue(t *testing.T) {
 		"field":             {Predicate{Field: &Field{"deployment/shop/cart", "/spec/replicas", Bound{Below: num(3)}}}, 90},
 		"field equals":      {Predicate{Field: &Field{"deployment/shop/*", "/spec/replicas", Bound{Equals: word("1")}}}, 90},
 		"field differs":     {Predicate{Field: &Field{"deployment/shop/cart", "/spec/paused", Bound{Differs: word("true")}}}, -1},
+		"item by name":      {Predicate{Field: &Field{"node/a", "/status/conditions/type=Ready/status", Bound{Equals: word("False")}}}, 60},
+		"no such item":      {Predicate{Field: &Field{"node/a", "/status/conditions/type=X/status", Bound{Present: true}}}, -1},
 		"object gone":       {Predicate{Field: &Field{"secret/shop/cart", "", Bound{Absent: true}}}, 120},
 		"never was":         {Predicate{Field: &Field{"secret/shop/user", "", Bound{Absent: true}}}, 60},
 		"a count not set":   {Predicate{Field: &Field{"deployment/shop/cart", "/status/readyReplicas", Bound{Below: num(1)}}}, 60},

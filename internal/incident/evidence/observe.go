@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"zdl/internal/incident/causal"
@@ -74,6 +75,8 @@ func (p *Predicate) tracks(o Observations, w Window) ([][]step, error) {
 		return track(series, &p.Metric.Bound, p.Metric.Name+" of etcd on "+p.Metric.Member), err
 	case p.Probe != nil:
 		return p.Probe.tracks(o, w)
+	case p.Certificate != nil:
+		return p.Certificate.tracks(o, w)
 	}
 	return p.Field.tracks(o, w)
 }
@@ -157,7 +160,7 @@ func (f *Field) look(v *Version) (holds bool, fact string) {
 	}
 	value := v.Object
 	if f.Pointer != "" {
-		value = jsonpointer.Find(v.Object, f.Pointer)
+		value = find(v.Object, f.Pointer)
 	}
 	text, single := scalar(value)
 	fact = fmt.Sprintf("%s %s is %s", v.Of, f.Pointer, text)
@@ -178,6 +181,27 @@ func (f *Field) look(v *Version) (holds bool, fact string) {
 		n, err = 0, nil
 	}
 	return err == nil && f.number(n), fact
+}
+
+// find follows a JSON pointer. In a list a word such as type=Ready takes the item
+// whose field has that value: Kubernetes promises no order of conditions.
+func find(doc any, pointer string) any {
+	words := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for _, w := range words {
+		list, isList := doc.([]any)
+		key, value, named := strings.Cut(w, "=")
+		if !isList || !named {
+			doc = jsonpointer.Find(doc, "/"+w)
+			continue
+		}
+		doc = nil
+		for _, item := range list {
+			if jsonpointer.Find(item, "/"+key) == jsonpointer.Unescape(value) {
+				doc = item
+			}
+		}
+	}
+	return doc
 }
 
 // scalar is a value as it is written; single tells that it is one.

@@ -19,8 +19,11 @@ type Predicate struct {
 	Entry  *EntryLike
 	Line   *LineLike
 	Probe  *Probe
-	All    []Predicate
-	Any    []Predicate
+	// Certificate is that in a Secret.
+	Certificate *Certificate
+
+	All []Predicate
+	Any []Predicate
 }
 
 // Bound is what a value must be. Exactly one of its fields is set.
@@ -50,8 +53,8 @@ type Metric struct {
 	For time.Duration
 }
 
-// Field is a field of an object of Kubernetes, by JSON pointer (RFC 6901); "" for
-// the object itself.
+// Field is a field of an object of Kubernetes, by JSON pointer (RFC 6901), in which
+// type=Ready stands for the item of a list with that field; "" for the object itself.
 type Field struct {
 	Object  causal.Entity // or a pattern: any of them
 	Pointer string
@@ -106,13 +109,13 @@ func (p *Predicate) Check() error { return p.check(maxDepth) }
 
 func (p *Predicate) check(depth int) error {
 	forms := 0
-	for _, set := range []bool{p.Query != nil, p.Metric != nil, p.Field != nil, p.Event != nil, p.Entry != nil, p.Line != nil, p.Probe != nil, p.All != nil, p.Any != nil} {
+	for _, set := range []bool{p.Query != nil, p.Metric != nil, p.Field != nil, p.Event != nil, p.Entry != nil, p.Line != nil, p.Probe != nil, p.Certificate != nil, p.All != nil, p.Any != nil} {
 		if set {
 			forms++
 		}
 	}
 	if forms != 1 {
-		return fmt.Errorf("a predicate is exactly one of query, etcd, field, event, entry, log, probe, all, any")
+		return fmt.Errorf("a predicate is exactly one of query, etcd, field, event, entry, log, probe, certificate, all, any")
 	}
 	switch {
 	case p.Query != nil:
@@ -125,6 +128,8 @@ func (p *Predicate) check(depth int) error {
 			return fmt.Errorf("etcd: want member and metric")
 		}
 		return p.Metric.checkNumber("etcd")
+	case p.Certificate != nil:
+		return p.Certificate.check()
 	case p.Field != nil:
 		if p.Field.Object == "" || p.Field.Pointer != "" && p.Field.Pointer[0] != '/' {
 			return fmt.Errorf("field: want object, and a field such as /spec/replicas")

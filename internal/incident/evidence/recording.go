@@ -70,14 +70,8 @@ func comparison(query string) (inner string, keep func(float64) bool, ok bool) {
 func within(series []Series, w Window) []Series {
 	var out []Series
 	for _, s := range series {
-		cut := Series{Labels: s.Labels}
-		for _, v := range s.Samples {
-			if w.Contains(v.At) {
-				cut.Samples = append(cut.Samples, v)
-			}
-		}
-		if len(cut.Samples) > 0 {
-			out = append(out, cut)
+		if cut := pick(s.Samples, func(v Sample) time.Time { return v.At }, w); len(cut) > 0 {
+			out = append(out, Series{s.Labels, cut})
 		}
 	}
 	return out
@@ -139,9 +133,20 @@ func (r *Recording) Looks(subject string, w Window) ([]Look, error) {
 }
 
 func inOrder[T any](list []T, at func(T) time.Time) []T {
-	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int { return cmp.Compare(at(a).UnixNano(), at(b).UnixNano()) })
+	order := func(a, b T) int { return at(a).Compare(at(b)) }
+	if slices.IsSortedFunc(list, order) { // as it mostly is
+		return list
+	}
+	return slices.SortedStableFunc(slices.Values(list), order)
 }
 
+// pick copies what lies in a window.
 func pick[T any](list []T, at func(T) time.Time, w Window) []T {
-	return slices.DeleteFunc(inOrder(list, at), func(v T) bool { return !w.Contains(at(v)) })
+	all := inOrder(list, at)
+	from, _ := slices.BinarySearchFunc(all, w.From, func(v T, t time.Time) int { return cmp.Or(at(v).Compare(t), 1) })
+	to := from
+	for to < len(all) && !at(all[to]).After(w.To) {
+		to++
+	}
+	return slices.Clone(all[from:to])
 }

@@ -177,6 +177,8 @@ func (p *Predicate) Reference(about causal.Entity, contains string) Reference {
 		return Reference{Etcd: &MetricRef{p.Metric.Member, p.Metric.Name}}
 	case p.Field != nil:
 		return Reference{Object: named(p.Field.Object), Field: p.Field.Pointer}
+	case p.Certificate != nil:
+		return Reference{Object: string(p.Certificate.Secret), Field: certificateField}
 	case p.Event != nil:
 		return Reference{Event: &EventRef{Reason: p.Event.Reason, About: named(p.Event.About)}}
 	case p.Entry != nil:

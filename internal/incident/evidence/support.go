@@ -56,6 +56,11 @@ func (r *Reference) supports(p *Predicate, o Observations, before, during Window
 		}
 		one := Predicate{Field: &Field{Object: object, Pointer: p.Field.Pointer, Bound: p.Field.Bound}}
 		return came(&one, o, during)
+	case r.Object != "" && p.Certificate != nil:
+		if object, _ := causal.ParseEntity(r.Object); object != p.Certificate.Secret || r.Field != certificateField {
+			return false, "", time.Time{}
+		}
+		return came(p, o, during)
 	case r.Event != nil && p.Event != nil:
 		about, _ := causal.ParseEntity(r.Event.About)
 		events, err := o.Events(during)

@@ -112,7 +112,7 @@ func watch(v *Verification, now incident.Objects) Verdict {
 
 func mended(t *testing.T, s *incident.Scenario, to incident.Objects) incident.Objects {
 	t.Helper()
-	now, err := s.Fixes[0].Play[0].Do(to)
+	now, err := s.Fixes[0].Play[0].Do(to, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestShortCutsAreRefused(t *testing.T) {
 		"no container":            {set("deployment/shop/cart", container+"/name", "pause"), ShortCut, incident.WorkloadDeleted},
 	} {
 		before := inventory(t)
-		now, err := c.do.Do(before)
+		now, err := c.do.Do(before, nil)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -244,7 +244,7 @@ func set(e, field string, value any) incident.Change {
 func TestARootThatDoesNoHarmIsSettled(t *testing.T) {
 	s, before := read(t), inventory(t)
 	o := synthetic(10, 1000, before)
-	now, err := s.Fixes[1].Play[0].Do(before)
+	now, err := s.Fixes[1].Play[0].Do(before, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

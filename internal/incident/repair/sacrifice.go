@@ -3,6 +3,7 @@ package repair
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"zdl/internal/incident"
@@ -33,7 +34,7 @@ func Sacrificed(s *incident.Scenario, before, now incident.Objects) []Reason {
 		current, there := now[e]
 		mayGo := slices.ContainsFunc(s.MayGo, func(p causal.Entity) bool { return p.Matches(e) })
 		switch {
-		case passing(e.Kind()):
+		case passing(e.Kind()), there && untouched(old, current):
 		case !there && mayGo:
 		case !there:
 			if action, is := deleted[e.Kind()]; is {
@@ -48,6 +49,14 @@ func Sacrificed(s *incident.Scenario, before, now incident.Objects) []Reason {
 		}
 	}
 	return out
+}
+
+// untouched tells of two objects that they are one and the same document, as they
+// are when nothing was heard of the object since: the common case, at no cost.
+func untouched(a, b any) bool {
+	x, isX := a.(map[string]any)
+	y, isY := b.(map[string]any)
+	return isX && isY && reflect.ValueOf(x).Pointer() == reflect.ValueOf(y).Pointer()
 }
 
 // passing kinds come and go by themselves.

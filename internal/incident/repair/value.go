@@ -58,6 +58,8 @@ func recognise(s *incident.Scenario, now incident.Objects) string {
 func shows(c *incident.Change, now incident.Objects) bool {
 	o, there := now[c.Object]
 	switch c.Verb {
+	case incident.Restore: // how it was is not known here
+		return false
 	case incident.Remove:
 		return !there
 	case incident.Unset:

@@ -31,6 +31,9 @@ type Store interface {
 	// more than most products: ErrFull.
 	Set(ctx context.Context, cart, product string, quantity, most int) error
 	Clear(ctx context.Context, cart string) error
+	// Ordered forgets a cart soon: an hour is enough for whoever asks again
+	// because an answer was lost.
+	Ordered(ctx context.Context, cart string) error
 }
 
 // Products asks the catalogue for everything it has.
@@ -77,6 +80,7 @@ func New(router *serve.Router, store Store, products Products) *Service {
 	router.Handle("PUT /api/cart/carts/{id}/items/{product}", s.set)
 	router.Handle("DELETE /api/cart/carts/{id}/items/{product}", s.remove)
 	router.Handle("DELETE /api/cart/carts/{id}", s.clear)
+	router.Handle("PUT /api/cart/carts/{id}/ordered", s.ordered)
 	return s
 }
 
@@ -150,6 +154,19 @@ func (s *Service) clear(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := s.store.Clear(r.Context(), id); err != nil {
 		return serve.Unavailable(err, "The cart cannot be emptied now.")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// ordered leaves the cart as it is, for a checkout that is sent again.
+func (s *Service) ordered(w http.ResponseWriter, r *http.Request) error {
+	id, err := number(r)
+	if err != nil {
+		return err
+	}
+	if err := s.store.Ordered(r.Context(), id); err != nil {
+		return serve.Unavailable(err, "The cart cannot be changed now.")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -57,4 +57,9 @@ func (s *Redis) Clear(ctx context.Context, cart string) error {
 	return s.client.Del(ctx, key(cart)).Err()
 }
 
+// Ordered implements Store.
+func (s *Redis) Ordered(ctx context.Context, cart string) error {
+	return s.client.Expire(ctx, key(cart), time.Hour).Err()
+}
+
 func key(cart string) string { return "cart:" + cart }

@@ -69,12 +69,14 @@ func New(router *serve.Router, store Store) *Service {
 	return s
 }
 
-func (s *Service) get(r *http.Request) ([]goods.Product, time.Duration, error) {
+func (s *Service) get(r *http.Request) ([]goods.Product, time.Duration) {
 	list, age, err := s.products.Get(r.Context())
 	if err != nil {
-		return nil, 0, serve.Unavailable(err, "The catalogue cannot be read now.")
+		// This replica has never heard from the store: what the shop opened with is
+		// better than nothing, and so old that nobody takes its prices for certain.
+		return seed, time.Since(goods.Opened)
 	}
-	return list, age, nil
+	return list, age
 }
 
 func (s *Service) categories(w http.ResponseWriter, _ *http.Request) error {
@@ -99,10 +101,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 			return serve.Refuse(http.StatusBadRequest, "At most %d products can be asked for at once.", maxIDs)
 		}
 	}
-	all, age, err := s.get(r)
-	if err != nil {
-		return err
-	}
+	all, age := s.get(r)
 	found := make([]goods.Product, 0, len(all))
 	for _, p := range all {
 		if (category == "" || p.Category == category) && (ids == nil || slices.Contains(ids, p.ID)) &&
@@ -118,10 +117,7 @@ func (s *Service) one(w http.ResponseWriter, r *http.Request) error {
 	if !goods.ValidID(id) {
 		return serve.Refuse(http.StatusNotFound, "There is no such product.")
 	}
-	all, age, err := s.get(r)
-	if err != nil {
-		return err
-	}
+	all, age := s.get(r)
 	for _, p := range all {
 		if p.ID == id {
 			return serve.JSON(w, http.StatusOK, One{Freshness: serve.Aged(w, age), Product: p})

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"zdl/workload/shop/internal/money"
 )
@@ -67,6 +68,9 @@ func Categories() []Category {
 	}
 	return list
 }
+
+// Opened is when these goods and their prices were put together.
+var Opened = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 
 // Seed is what the shop sells when it opens, ordered by category and name.
 func Seed() []Product {
