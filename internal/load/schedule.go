@@ -78,6 +78,15 @@ func (s *Schedule) Rate(at time.Duration) float64 {
 	return 0
 }
 
+// Peak is the highest rate of the schedule, a second; 0 for an empty one.
+func (s *Schedule) Peak() float64 {
+	peak := 0.0
+	for _, st := range s.Stages {
+		peak = max(peak, st.From, st.To)
+	}
+	return peak
+}
+
 // Total is how many arrivals are expected in all.
 func (s *Schedule) Total() float64 {
 	sum := 0.0

@@ -94,3 +94,10 @@ func FuzzArrivalsStayInOrderAndNumber(f *testing.F) {
 		}
 	})
 }
+
+func TestThePeakIsTheHighestRateOfAnyStage(t *testing.T) {
+	s := Schedule{Stages: []Stage{{For: time.Second, From: 5, To: 50}, {For: time.Second, From: 20, To: 0}}}
+	if s.Peak() != 50 || (&Schedule{}).Peak() != 0 {
+		t.Errorf("peaks %g and %g", s.Peak(), (&Schedule{}).Peak())
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,52 +14,80 @@ import (
 // mine skips a test that needs the right to be less nice, and puts things back.
 func mine(t *testing.T) {
 	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before, err := get(0)
+	ordinary := func(now *unix.SchedAttr) bool { return now.Policy == unix.SCHED_NORMAL && now.Nice == 0 }
+	err := threads(common(0), ordinary)
+	if err == nil {
+		err = During(Instrument, func() error {
+			now, err := unix.SchedGetAttr(0, 0)
+			if err == nil && now.Nice != Instrument {
+				return unix.EPERM
+			}
+			return err
+		})
+	}
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		t.Skip("this user may not")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := set(0, Instrument); errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		t.Skip("this user may not")
-	} else if err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() {
+		if err := threads(common(0), ordinary); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// all asserts that every thread of this process is so.
+func all(t *testing.T, what string, so func(now *unix.SchedAttr) bool) {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil || len(tasks) < 2 {
+		t.Fatalf("%d threads, %v", len(tasks), err)
 	}
-	if err := set(0, before); err != nil {
-		t.Fatal(err)
+	for _, task := range tasks {
+		tid, _ := strconv.Atoi(task.Name())
+		if now, err := unix.SchedGetAttr(tid, 0); err == nil && !so(now) {
+			t.Errorf("%s: thread %d has %+v", what, tid, now)
+		}
 	}
 }
 
 func TestWhatIsStartedMeanwhileInheritsIt(t *testing.T) {
 	mine(t)
+	restore, err := Realtime()
+	if err != nil {
+		t.Skip(err) // a kernel whose control groups give no time of that kind
+	}
+	defer restore()
 	cmd := exec.Command("cat", "/proc/self/stat")
 	var out strings.Builder
 	cmd.Stdout = &out
-	if err := During(Instrument, cmd.Start); err != nil {
+	if err := During(3, cmd.Run); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	// proc_pid_stat(5): field 19, the 17th after the name in brackets.
+	// proc_pid_stat(5): fields 19 and 41, of which the first two are before ") ".
 	_, rest, _ := strings.Cut(out.String(), ") ")
-	if nice := strings.Fields(rest)[16]; nice != strconv.Itoa(Instrument) {
-		t.Errorf("the child's niceness is %s, want %d", nice, Instrument)
+	f := strings.Fields(rest)
+	if nice, policy := f[19-3], f[41-3]; nice != "3" || policy != "0" {
+		t.Errorf("the child has niceness %s and policy %s, want 3 and 0", nice, policy)
 	}
-	if now, err := get(0); err != nil || now == Instrument {
-		t.Errorf("this thread's niceness is %d, %v afterwards", now, err)
-	}
+	all(t, "afterwards", func(now *unix.SchedAttr) bool { return now.Policy == unix.SCHED_RR })
 }
 
-func TestRaiseReachesEveryThread(t *testing.T) {
+func TestRealtimeReachesEveryThreadAndEnds(t *testing.T) {
 	mine(t)
-	t.Cleanup(func() {
-		threads, _ := os.ReadDir("/proc/self/task")
-		for _, thread := range threads {
-			tid, _ := strconv.Atoi(thread.Name())
-			_ = set(tid, 0)
-		}
-	})
+	restore, err := Realtime()
+	if err != nil {
+		t.Skip(err)
+	}
+	all(t, "meanwhile", func(now *unix.SchedAttr) bool { return now.Policy == unix.SCHED_RR && now.Priority == 1 })
+	restore()
+	all(t, "afterwards", func(now *unix.SchedAttr) bool { return now.Policy == unix.SCHED_NORMAL })
+}
+
+func TestRaiseReachesEveryThreadAndTheSession(t *testing.T) {
+	mine(t)
 	before, _ := os.ReadFile(autogroup)
 	restore, err := Raise()
 	if err != nil {
@@ -75,14 +102,5 @@ func TestRaiseReachesEveryThread(t *testing.T) {
 	if after, _ := os.ReadFile(autogroup); string(after) != string(before) {
 		t.Errorf("the session was %q and is %q afterwards", before, after)
 	}
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil || len(threads) < 2 {
-		t.Fatalf("%d threads, %v", len(threads), err)
-	}
-	for _, thread := range threads {
-		tid, _ := strconv.Atoi(thread.Name())
-		if nice, err := get(tid); err == nil && nice != Instrument {
-			t.Errorf("thread %d has niceness %d", tid, nice)
-		}
-	}
+	all(t, "raised", func(now *unix.SchedAttr) bool { return now.Nice == Instrument })
 }
