@@ -55,7 +55,7 @@ func syntheticInventory(t *testing.T) incident.Objects {
 	path := func(service string) string {
 		return fmt.Sprintf(`{"path":"/api/%s/","pathType":"Prefix","backend":{"service":{"name":%q}}}`, service, service)
 	}
-	add("ingress/shop/shop", `{"spec":{"tls":[{"secretName":"shop-tls"}],"rules":[{"http":{"paths":[`+path("web")+","+path("catalogue")+","+path("cart")+`]}}]}}`)
+	add("ingress/shop/shop", `{"spec":{"tls":[{"secretName":"shop-tls"}],"rules":[{"http":{"paths":[`+path("web")+","+path("catalogue")+","+path("cart")+","+path("ratings")+`]}}]}}`)
 	workload("deployment", "web", "web", 3)
 	add("ingress/web/web", `{"spec":{"tls":[{"secretName":"web-tls"}]}}`)
 	add("secret/web/web", `{"data":{}}`)
