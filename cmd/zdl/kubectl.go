@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ kubeconfig. Its exit code is kubectl's.`,
 		if err := a.needRoot(cmd); err != nil {
 			return err
 		}
-		config, err := lab.Kubeconfig(a.dirs, a.name)
+		env, err := lab.KubectlEnv(a.dirs, a.name)
 		if err != nil {
 			return err
 		}
@@ -40,7 +41,10 @@ kubeconfig. Its exit code is kubectl's.`,
 			return err
 		}
 		kubectl := filepath.Join(set.Bin, "kubectl")
-		os.Setenv("KUBECONFIG", config)
+		for _, v := range env {
+			key, value, _ := strings.Cut(v, "=")
+			os.Setenv(key, value)
+		}
 		// kubectl takes this process over: terminal, signals and exit code are
 		// its own.
 		err = unix.Exec(kubectl, append([]string{"kubectl"}, args...), os.Environ())

@@ -172,7 +172,8 @@ func (a *app) loadFromOutside(cmd *cobra.Command) error {
 
 func (a *app) load(ctx context.Context, p *load.Plan, output string) error {
 	if len(p.Open.Stages) > 0 {
-		_ = niceness.Raise() // without the right to, it is only less punctual, and says so
+		restore, _ := niceness.Raise() // without the right to, it is only less punctual, and says so
+		defer restore()
 	}
 	s := newScreen(a.stderr)
 	result, err := load.Run(ctx, p, func(r *load.Result) {

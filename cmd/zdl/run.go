@@ -219,7 +219,8 @@ func readExperiment(word string) (*experiment.Experiment, error) {
 // carryOut carries out experiments in turn, each as often as the first says.
 func (a *app) carryOut(ctx context.Context, client *lab.Client, all []*experiment.Experiment) ([]*report.Document, error) {
 	subject := lab.NewSubject(client, a.dirs, a.name)
-	_ = niceness.Raise() // the load is made in this process; without the right to, it is only less punctual
+	restore, _ := niceness.Raise() // the load is made in this process; without the right to, it is only less punctual
+	defer restore()
 	begin := time.Now()
 	say := func(text string) { fmt.Fprintf(a.stderr, "%8s  %s\n", seconds(time.Since(begin)), text) }
 	runs := make([][]experiment.Run, len(all))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"zdl/internal/cluster"
+	"zdl/internal/cluster/local/edge"
 	"zdl/internal/database/patroni"
 )
 
@@ -65,18 +66,12 @@ func TestOnlyPodsOfTheDatabaseAreMembers(t *testing.T) {
 	}
 }
 
-// What HAProxy 2.6 prints, shortened to the columns that are read.
-const states = `1
-# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
-6 database 1 worker-1 198.18.1.12 0 5 1
-6 database 2 worker-2 198.18.2.12 2 4 1
-`
-
 func TestOnlyServersInMaintenanceAreOpened(t *testing.T) {
-	if got := serversToSwitch(states, true); !slices.Equal(got, []string{"worker-1"}) {
+	servers := []edge.Server{{Name: "worker-1", Maintenance: true}, {Name: "worker-2"}}
+	if got := serversToSwitch(servers, true); !slices.Equal(got, []string{"worker-1"}) {
 		t.Errorf("to open: %v", got)
 	}
-	if got := serversToSwitch(states, false); !slices.Equal(got, []string{"worker-2"}) {
+	if got := serversToSwitch(servers, false); !slices.Equal(got, []string{"worker-2"}) {
 		t.Errorf("to close: %v", got)
 	}
 }

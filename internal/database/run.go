@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"zdl/internal/cluster/local/edge"
 )
 
 // lookEvery is how often it is checked that the load balancers lead to the
@@ -81,11 +82,15 @@ func (m *Manager) switchServers(ctx context.Context, on bool) error {
 	var errs []error
 	for _, balancer := range m.c.Balancers() {
 		states, err := m.c.HAProxy(ctx, balancer, "show servers state "+Backend)
+		var servers []edge.Server
+		if err == nil {
+			servers, err = edge.Servers(states)
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		for _, server := range serversToSwitch(states, on) {
+		for _, server := range serversToSwitch(servers, on) {
 			state := "maint"
 			if on {
 				state = "ready"
@@ -100,36 +105,12 @@ func (m *Manager) switchServers(ctx context.Context, on bool) error {
 	return errors.Join(errs...)
 }
 
-// serversToSwitch reads HAProxy's server state file (management.txt, "show servers
-// state") and lists the servers whose maintenance is not as wanted.
-func serversToSwitch(states string, on bool) []string {
-	name, admin := -1, -1
+// serversToSwitch lists the servers whose maintenance is not as wanted.
+func serversToSwitch(servers []edge.Server, on bool) []string {
 	var out []string
-	for line := range strings.Lines(states) {
-		fields := strings.Fields(line)
-		if len(fields) > 1 && fields[0] == "#" {
-			for i, f := range fields[1:] {
-				switch f {
-				case "srv_name":
-					name = i
-				case "srv_admin_state":
-					admin = i
-				}
-			}
-			continue
-		}
-		if name < 0 || admin < 0 || len(fields) <= max(name, admin) {
-			continue
-		}
-		flags, err := strconv.Atoi(fields[admin])
-		if err != nil {
-			continue
-		}
-		// Maintenance that was asked for, inherited or because its name is not known;
-		// that it was so by the configuration (4) stays on record.
-		const maintenance = 0x01 | 0x02 | 0x20
-		if off := flags&maintenance != 0; off == on {
-			out = append(out, fields[name])
+	for _, s := range servers {
+		if s.Maintenance == on {
+			out = append(out, s.Name)
 		}
 	}
 	return out

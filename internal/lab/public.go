@@ -78,7 +78,7 @@ func (d *daemon) access() (web.Access, error) {
 	if err != nil {
 		return web.Access{}, err
 	}
-	a := web.Access{Public: d.listen.Public != "", Hosts: d.listen.Hosts, Proxies: proxies, Limits: visitor.DefaultLimits()}
+	a := web.Access{Lab: cookies(d.name), Public: d.listen.Public != "", Hosts: d.listen.Hosts, Proxies: proxies, Limits: visitor.DefaultLimits()}
 	key, err := secret(filepath.Join(d.dirs.state(d.name), "session-key"), func() string { k := visitor.NewKey(); return string(k[:]) })
 	if err != nil {
 		return a, fmt.Errorf("keep the key of sessions: %w", err)
@@ -92,6 +92,14 @@ func (d *daemon) access() (web.Access, error) {
 	}
 	a.Token = token
 	return a, nil
+}
+
+// cookies is how a lab's cookies are told from those of others on this host.
+func cookies(lab string) string {
+	if lab == DefaultName {
+		return ""
+	}
+	return lab
 }
 
 // secret reads what only root may read, or makes it.

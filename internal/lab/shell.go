@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -50,4 +51,15 @@ func Kubeconfig(d Dirs, name string) (string, error) {
 		return "", fmt.Errorf("lab %q has no kubeconfig yet: its boot is not that far (see zdl up --name %s)", name, name)
 	}
 	return path, nil
+}
+
+// KubectlEnv is what a lab's kubectl is to find in its environment. What it
+// remembers of the API it keeps with the lab, not in its user's home (KUBECACHEDIR),
+// so that nothing of it is left when the lab is gone.
+func KubectlEnv(d Dirs, name string) ([]string, error) {
+	config, err := Kubeconfig(d, name)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"KUBECONFIG=" + config, "KUBECACHEDIR=" + filepath.Join(d.run(name), "kubectl")}, nil
 }

@@ -111,7 +111,7 @@ func (s *Subject) Cause(ctx context.Context, outage int) (out cause.Breakdown, e
 // {{image NAME}} stands for an image that the lab is made of. It ends with this process,
 // however that ends: it must not go on to change what is being put right.
 func (s *Subject) Kubectl(ctx context.Context, args []string, stdin string) (string, error) {
-	config, err := Kubeconfig(s.dirs, s.name)
+	env, err := KubectlEnv(s.dirs, s.name)
 	if err != nil {
 		return "", err
 	}
@@ -120,7 +120,7 @@ func (s *Subject) Kubectl(ctx context.Context, args []string, stdin string) (str
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(set.Bin, "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+config)
+	cmd.Env = append(os.Environ(), env...)
 	for name, image := range set.Images {
 		stdin = strings.ReplaceAll(stdin, "{{image "+name+"}}", image)
 	}

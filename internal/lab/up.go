@@ -14,7 +14,6 @@ import (
 
 	"zdl/internal/artifact"
 	"zdl/internal/labfile"
-	"zdl/internal/niceness"
 )
 
 // Up boots a lab, continues one whose boot was interrupted, or adopts one whose
@@ -203,7 +202,7 @@ func boot(ctx context.Context, d Dirs, o UpOptions) (*Info, error) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", logFile, logFile
 	cmd.Env = append(os.Environ(), "ZDL_CACHE="+d.Cache, "ZDL_STATE="+d.State, "ZDL_RUN="+d.Run)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := niceness.During(niceness.Instrument, cmd.Start); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the daemon: %w", err)
 	}
 	ended := make(chan error, 1)

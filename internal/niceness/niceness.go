@@ -1,6 +1,8 @@
 // Package niceness gives processes that measure a better place in the kernel's
 // queue: a prober or a generator of load that wakes up late would blame the
 // service for its own delay.
+//
+// The queue has two levels where the kernel groups by session: see Raise.
 package niceness
 
 import (
@@ -9,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,8 +39,47 @@ func During(nice int, do func() error) error {
 }
 
 // Raise gives all threads of this process, and those that they start later, the
-// niceness of an instrument.
-func Raise() error {
+// niceness of an instrument, and its session likewise. The function gives the
+// session its own back.
+func Raise() (restore func(), err error) {
+	restore, err = session()
+	if err == nil {
+		err = threads()
+	}
+	return restore, err
+}
+
+// autogroup is where the niceness of this process's session is read and set. With
+// automatic grouping, which most kernels do by default, sessions compete as
+// wholes, and a thread's niceness counts only within its own (sched(7), "The
+// autogroup feature").
+const autogroup = "/proc/self/autogroup"
+
+func session() (restore func(), err error) {
+	restore = func() {}
+	if on, err := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled"); err != nil || strings.TrimSpace(string(on)) != "1" {
+		return restore, nil
+	}
+	text, err := os.ReadFile(autogroup) // "/autogroup-25 nice 0"
+	if err != nil {
+		return restore, err
+	}
+	_, value, _ := strings.Cut(string(text), " nice ")
+	before, err := strconv.Atoi(strings.TrimSpace(value))
+	if err != nil {
+		return restore, nil // this process is in none
+	}
+	if before <= Instrument {
+		return restore, nil
+	}
+	to := func(nice int) error { return os.WriteFile(autogroup, []byte(strconv.Itoa(nice)), 0) }
+	if err := to(Instrument); err != nil {
+		return restore, err
+	}
+	return func() { _ = to(before) }, nil
+}
+
+func threads() error {
 	// A thread that is made meanwhile has the niceness of its maker, which may
 	// not have been raised yet: look again until nothing is left to do.
 	for range 10 {

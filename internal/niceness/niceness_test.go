@@ -61,8 +61,19 @@ func TestRaiseReachesEveryThread(t *testing.T) {
 			_ = set(tid, 0)
 		}
 	})
-	if err := Raise(); err != nil {
+	before, _ := os.ReadFile(autogroup)
+	restore, err := Raise()
+	if err != nil {
 		t.Fatal(err)
+	}
+	if on, _ := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled"); string(on) == "1\n" && strings.Contains(string(before), " nice ") {
+		if now, _ := os.ReadFile(autogroup); !strings.HasSuffix(string(now), " nice -10\n") {
+			t.Errorf("the session is %q", now)
+		}
+	}
+	restore()
+	if after, _ := os.ReadFile(autogroup); string(after) != string(before) {
+		t.Errorf("the session was %q and is %q afterwards", before, after)
 	}
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil || len(threads) < 2 {

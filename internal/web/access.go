@@ -13,6 +13,9 @@ import (
 
 // Access says who may do what.
 type Access struct {
+	// Lab is whose cookies these are: their names end with it. "" is the one that
+	// needs no telling from others on this host.
+	Lab string
 	// Public: others than users of this machine can reach the server. Then to
 	// direct the game takes the owner's token; else whoever reaches it may.
 	Public bool
@@ -62,9 +65,12 @@ func callerOf(r *http.Request) *caller {
 // door lets requests in, and knows who makes them.
 type door struct {
 	Access
-	gate   *visitor.Gate
-	names  *visitor.Names
-	signer *visitor.Signer
+	// sessions and owners are the names of the cookies. Browsers give cookies to every
+	// port of a host, and so to every lab on it.
+	sessions, owners string
+	gate             *visitor.Gate
+	names            *visitor.Names
+	signer           *visitor.Signer
 }
 
 func newDoor(a Access) *door {
@@ -74,7 +80,11 @@ func newDoor(a Access) *door {
 	if a.SessionKey == (visitor.Key{}) {
 		a.SessionKey = visitor.NewKey()
 	}
-	return &door{Access: a, gate: visitor.NewGate(a.Limits), names: visitor.NewNames(a.Limits.MaxSessions), signer: visitor.NewSigner(a.SessionKey)}
+	of := ""
+	if a.Lab != "" {
+		of = "_" + a.Lab
+	}
+	return &door{Access: a, sessions: sessionCookie + of, owners: ownerCookie + of, gate: visitor.NewGate(a.Limits), names: visitor.NewNames(a.Limits.MaxSessions), signer: visitor.NewSigner(a.SessionKey)}
 }
 
 // identify finds out who makes a request, from its connection and its cookies.
@@ -85,7 +95,7 @@ func (d *door) identify(r *http.Request) *caller {
 		return c
 	}
 	c.address, c.secure = d.origin(r)
-	if cookie, err := r.Cookie(sessionCookie); err == nil {
+	if cookie, err := r.Cookie(d.sessions); err == nil {
 		if id, ok := d.signer.ReadSession(cookie.Value); ok {
 			c.session = &id
 		}
@@ -151,7 +161,7 @@ func (d *door) welcome(w http.ResponseWriter, c *caller) {
 	if c.local || c.session != nil || !d.gate.Welcome(time.Now(), c.address) {
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: d.signer.Session(visitor.NewID()), Path: "/",
+	http.SetCookie(w, &http.Cookie{Name: d.sessions, Value: d.signer.Session(visitor.NewID()), Path: "/",
 		MaxAge: int(sessionLasts.Seconds()), HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteStrictMode})
 }
 

@@ -81,7 +81,7 @@ func (s *server) postName(w http.ResponseWriter, r *http.Request) {
 	}
 	c := callerOf(r)
 	if c.session == nil {
-		fail(w, http.StatusBadRequest, "There is no session to be named.", "Keep the cookie "+sessionCookie+" of an earlier answer, and send it along.")
+		fail(w, http.StatusBadRequest, "There is no session to be named.", "Keep the cookie "+s.door.sessions+" of an earlier answer, and send it along.")
 		return
 	}
 	if s.rename(w, c, in.Name) {

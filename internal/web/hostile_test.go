@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -559,5 +560,32 @@ func TestDocumentsAreReadableAndNothingElse(t *testing.T) {
 	}
 	if got := string(render([]byte("<script>x</script> [a](javascript:x)"))); strings.Contains(got, "<script") || strings.Contains(got, "javascript") {
 		t.Errorf("rendered %q", got)
+	}
+}
+
+// Browsers know no ports of cookies: what one lab on a host sets, the others get.
+func TestLabsOnOneHostDoNotTakeEachOthersCookies(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar}
+	names := map[string]bool{}
+	for _, lab := range []string{"", "two"} {
+		l := newLab(t, time.Second)
+		a := public()
+		a.Lab = lab
+		l.reopen(a)
+		resp, err := client.Get(l.serve(t).URL + "/api/v1/session")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		for _, c := range resp.Cookies() {
+			names[c.Name] = true
+		}
+	}
+	if len(names) != 2 {
+		t.Errorf("two labs set the cookies %v", names)
 	}
 }

@@ -44,7 +44,7 @@ func (d *door) provenOwner(r *http.Request) (proven, liar bool) {
 	if d.Token == nil {
 		return false, false
 	}
-	cookie, err := r.Cookie(ownerCookie)
+	cookie, err := r.Cookie(d.owners)
 	return err == nil && d.signer.IsOwner(cookie.Value, d.Token.Value(), time.Now()), false
 }
 
@@ -68,7 +68,7 @@ func (s *server) postOwner(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := *callerOf(r)
-	cookie := &http.Cookie{Name: ownerCookie, Path: "/api/", MaxAge: -1, HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteStrictMode}
+	cookie := &http.Cookie{Name: s.door.owners, Path: "/api/", MaxAge: -1, HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteStrictMode}
 	switch {
 	case in.Token == "":
 		c.owner = c.local

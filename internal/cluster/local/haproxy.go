@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,39 +57,10 @@ func (c *Cluster) HealthChecks(ctx context.Context, name, backend string) (map[s
 	if err != nil {
 		return nil, err
 	}
-	return parseServers(answer)
-}
-
-// parseServers reads version 1 of HAProxy's server state file: a line with the
-// version, one with "#" and the columns' names, and one for each server.
-func parseServers(text string) (map[string]bool, error) {
+	servers, err := edge.Servers(answer)
 	out := map[string]bool{}
-	name, check := -1, -1
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) > 1 && fields[0] == "#" {
-			for i, f := range fields[1:] {
-				switch f {
-				case "srv_name":
-					name = i
-				case "srv_check_state":
-					check = i
-				}
-			}
-			continue
-		}
-		if name < 0 || check < 0 || len(fields) <= max(name, check) {
-			continue
-		}
-		state, err := strconv.Atoi(fields[check])
-		if err != nil {
-			return nil, fmt.Errorf("HAProxy says %q: %w", strings.TrimSpace(line), err)
-		}
-		const enabled = 1 << 2 // CHK_ST_ENABLED of HAProxy's check-t.h
-		out[fields[name]] = state&enabled != 0
+	for _, s := range servers {
+		out[s.Name] = s.Checked
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("HAProxy says %q", strings.TrimSpace(text))
-	}
-	return out, nil
+	return out, err
 }

@@ -41,7 +41,16 @@ func (c *Cluster) spec(m *topology.Machine, netns string) (machine.Spec, error) 
 	return spec, err
 }
 
+// planeWeight is how much more of a busy host's CPU a control plane gets than a
+// worker. Real ones do not share a processor with those that they direct: here a
+// rush of starting pods would keep etcd from its disk, and the API servers from
+// their liveness probes, until all of them are restarted.
+const planeWeight = 4
+
 func (c *Cluster) nodeSpec(m *topology.Machine, spec *machine.Spec) error {
+	if m.Kind == topology.KindControlPlane {
+		spec.Weight = planeWeight
+	}
 	spec.Memory, spec.CPUs = m.Node.MemoryBytes(), m.Node.CPUs
 	spec.Disk = &machine.Disk{
 		Image:    filepath.Join(spec.StateDir, "disk.img"),

@@ -110,10 +110,10 @@ func TestV2LimitsUseTheUnifiedFiles(t *testing.T) {
 	s, fill := fakeV2(t, "cpu memory pids")
 	fill("zdl/lab/m")
 	g := s.Group("lab", "m")
-	if err := g.SetLimits(Limits{Memory: 1 << 30, CPUs: 2}); err != nil {
+	if err := g.SetLimits(Limits{Memory: 1 << 30, CPUs: 2, Weight: 4}); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{"memory.max": "1073741824", "cpu.max": "200000 100000", "cpu.weight": "200", "pids.max": "max"} {
+	for file, want := range map[string]string{"memory.max": "1073741824", "cpu.max": "200000 100000", "cpu.weight": "800", "pids.max": "max"} {
 		if got, _ := read(g.Path("memory"), file); got[:min(len(got), len(want))] != want {
 			t.Errorf("%s = %q, want %q", file, got, want)
 		}

@@ -146,6 +146,7 @@ var needed = map[string]bool{"cpu": true, "cpuset": true, "memory": true, "pids"
 type Limits struct {
 	Memory int64 // bytes
 	CPUs   int   // CPUs of time per period as CFS quota, and the share under contention
+	Weight int   // multiplies that share; 0 is 1
 	PIDs   int   // tasks, threads included
 }
 
@@ -161,7 +162,7 @@ func (g *Group) SetLimits(l Limits) error {
 		return strconv.FormatInt(n, 10)
 	}
 	type setting struct{ controller, file, value string }
-	weight := int64(max(l.CPUs, 1)) // times the kernel's default
+	weight := int64(max(l.CPUs, 1) * max(l.Weight, 1)) // times the kernel's default
 	settings := []setting{
 		{"memory", "memory.limit_in_bytes", number(l.Memory, "-1")},
 		{"cpu", "cpu.shares", number(1024*weight, "")},

@@ -37,6 +37,7 @@ type Spec struct {
 	NetNS      string            // path of an existing network namespace; "" makes an empty one
 	Memory     int64             // bytes, 0 = unlimited: limit of its control group and its MemTotal
 	CPUs       int               // CPUs of time per period, 0 = unlimited
+	Weight     int               // share of a busy host's CPU beside other machines of as many CPUs; 0 = 1
 	Disk       *Disk             // at /var; nil means memory
 	Binds      []Bind            // what it sees of the host beyond /usr
 	Files      map[string]File   // absolute path in the machine → content, written at each boot

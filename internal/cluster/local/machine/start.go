@@ -68,7 +68,7 @@ func start(ctx context.Context, s Spec) (*Machine, error) {
 	if err := group.Create(); err != nil {
 		return nil, err
 	}
-	err = group.SetLimits(cgroup.Limits{Memory: s.Memory, CPUs: s.CPUs, PIDs: maxTasks})
+	err = group.SetLimits(cgroup.Limits{Memory: s.Memory, CPUs: s.CPUs, Weight: s.Weight, PIDs: maxTasks})
 	if err == nil {
 		err = launch(ctx, s, lock)
 	}
