@@ -23,7 +23,8 @@ func TestMessagesInRabbitMQ(t *testing.T) {
 		Env: func(dir, port string) []string {
 			return []string{"RABBITMQ_NODENAME=shop" + port + "@localhost", "RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbit"), "RABBITMQ_CONF_ENV_FILE=/dev/null",
 				"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"), "RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"),
-				"RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"), "RABBITMQ_LOGS=-"}
+				"RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"), "RABBITMQ_LOGS=-",
+				"RABBITMQ_FEATURE_FLAGS="} // none: their migrations take longer than everything else
 		}})
 	address := "amqp://guest:guest@127.0.0.1:" + server.Port + "/"
 	broker, err := queue.NewRabbit(address, "test", slog.New(slog.DiscardHandler))

@@ -116,7 +116,7 @@ func (s *Server) Off() {
 	if s.run == nil {
 		return
 	}
-	_ = syscall.Kill(-s.run.Process.Pid, syscall.SIGKILL)
+	_ = syscall.Kill(-s.run.Process.Pid, syscall.SIGKILL) // with its children
 	_ = s.run.Wait()
 	s.run = nil
 }
@@ -124,7 +124,7 @@ func (s *Server) Off() {
 // Wait repeats do until it succeeds.
 func Wait(t *testing.T, do func(context.Context) error) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		err := do(ctx)
 		cancel()
