@@ -92,7 +92,8 @@ func TestEachStoreStartsAsTheChartSays(t *testing.T) {
 		script += fmt.Sprintf("for i in $(seq 60); do A=$(%s 2>&1) && break; sleep 0.5; done; echo \"%s: $A\"\n", question, store)
 		script += "ctr task kill -s TERM " + store + "\n"
 	}
-	script += "for i in $(seq 60); do ctr task ls -q | grep -q . || break; ctr task ls | grep -q RUNNING || break; sleep 0.5; done\nctr task ls\nkill $P; wait $P\n" +
+	script += "for i in $(seq 60); do ctr task ls -q | grep -q . || break; ctr task ls | grep -q RUNNING || break; sleep 0.5; done\nctr task ls\n" +
+		"for c in $(ctr task ls -q); do ctr task rm $c; ctr container rm $c; done > /dev/null 2>&1\nkill $P; wait $P\n" +
 		"rmdir /sys/fs/cgroup/*/k8s.io /sys/fs/cgroup/k8s.io 2> /dev/null || true\n"
 	if err := os.WriteFile(filepath.Join(files, "script"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
