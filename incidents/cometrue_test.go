@@ -47,16 +47,21 @@ func (m *synthetic) come(p *evidence.Predicate, now incident.Objects, at time.Ti
 		if t, err := p.CameTrue(m.o, evidence.Window{From: m.injected, To: m.until}); err == nil && t.True {
 			return now
 		}
-		e := m.one(p.Field.Object)
-		next := incident.Objects{}
-		for k, v := range now {
-			next[k] = v
-		}
-		next[e] = place(now[e], strings.Split(p.Field.Pointer, "/")[1:], m.value(&p.Field.Bound))
-		m.record(next, now, at)
-		return next
+		return m.change(p.Field, now, at)
 	}
 	return now
+}
+
+// change gives an object the field that a predicate wants.
+func (m *synthetic) change(f *evidence.Field, now incident.Objects, at time.Time) incident.Objects {
+	e := m.one(f.Object)
+	next := incident.Objects{}
+	for k, v := range now {
+		next[k] = v
+	}
+	next[e] = place(now[e], strings.Split(f.Pointer, "/")[1:], m.value(&f.Bound))
+	m.record(next, now, at)
+	return next
 }
 
 // one is an entity that a pattern stands for.

@@ -31,7 +31,7 @@ func syntheticInventory(t *testing.T) incident.Objects {
 	}
 	workload := func(kind, namespace, name string, replicas int) {
 		add(fmt.Sprintf("%s/%s/%s", kind, namespace, name), fmt.Sprintf(`{"spec":{"replicas":%d,"template":{"metadata":{},"spec":{"containers":[{"name":%q,
-			"readinessProbe":{"periodSeconds":1,"failureThreshold":2},"livenessProbe":{"periodSeconds":5},"env":[{"name":"POD_NAME"}],
+			"readinessProbe":{"periodSeconds":1,"failureThreshold":2},"livenessProbe":{"periodSeconds":5},"env":[{"name":"SHOP_MYSQL_DSN","valueFrom":{"secretKeyRef":{"name":"mariadb"}}},{"name":"SHOP_REDIS_ADDR","valueFrom":{"secretKeyRef":{"name":"redis"}}}],
 			"resources":{"requests":{"cpu":"50m"},"limits":{"memory":"128Mi"}}}]}}},"status":{"replicas":%d,"readyReplicas":%d}}`, replicas, name, replicas, replicas))
 	}
 	add("namespace/shop", `{}`)

@@ -135,6 +135,9 @@ func (m *synthetic) mend(do []incident.Change, heals []int, served bool, settled
 			if leaf.Query != nil {
 				m.o.Queries[leaf.Query.Text] = m.series(&leaf.Query.Bound, m.fixed)
 			}
+			if t, err := leaf.Holds(m.o, m.fixed); leaf.Field != nil && err == nil && !t.True {
+				now = m.change(leaf.Field, now, m.fixed)
+			}
 		}
 	}
 	if served {
