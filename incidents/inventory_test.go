@@ -31,7 +31,7 @@ func syntheticInventory(t *testing.T) incident.Objects {
 	}
 	workload := func(kind, namespace, name string, replicas int) {
 		add(fmt.Sprintf("%s/%s/%s", kind, namespace, name), fmt.Sprintf(`{"spec":{"replicas":%d,"template":{"metadata":{},"spec":{"containers":[{"name":%q,
-			"readinessProbe":{"periodSeconds":1,"failureThreshold":2},"livenessProbe":{"periodSeconds":5},"env":[{"name":"POD_NAME"}],
+			"readinessProbe":{"periodSeconds":1,"failureThreshold":2},"livenessProbe":{"periodSeconds":5},"env":[{"name":"SHOP_MYSQL_DSN","valueFrom":{"secretKeyRef":{"name":"mariadb"}}},{"name":"SHOP_REDIS_ADDR","valueFrom":{"secretKeyRef":{"name":"redis"}}}],
 			"resources":{"requests":{"cpu":"50m"},"limits":{"memory":"128Mi"}}}]}}},"status":{"replicas":%d,"readyReplicas":%d}}`, replicas, name, replicas, replicas))
 	}
 	add("namespace/shop", `{}`)
@@ -39,8 +39,7 @@ func syntheticInventory(t *testing.T) incident.Objects {
 	for _, name := range []string{"web", "catalogue", "cart", "user", "shipping", "ratings", "payment", "dispatch"} {
 		workload("deployment", "shop", name, 2)
 		add("service/shop/"+name, `{}`)
-		add("secret/shop/"+name, `{"data":{"SHOP_MYSQL_DSN":"Zmlyc3Q=","SHOP_REDIS_ADDR":"Zmlyc3Q="}}`)
-		add("poddisruptionbudget/shop/"+name, `{"spec":{"minAvailable":1}}`)
+		add("poddisruptionbudget/shop/"+name, `{"spec":{"maxUnavailable":1}}`)
 		add("horizontalpodautoscaler/shop/"+name, fmt.Sprintf(`{"spec":{"minReplicas":2,"maxReplicas":5,"scaleTargetRef":{"name":%q}}}`, name))
 		add("replicaset/shop/"+name+"-5d8f7c9b4", `{}`)
 		for i := range 2 {
@@ -51,11 +50,12 @@ func syntheticInventory(t *testing.T) incident.Objects {
 		workload("statefulset", "shop", name, 1)
 		add("persistentvolumeclaim/shop/data-"+name+"-0", `{"status":{"phase":"Bound"}}`)
 		add("pod/shop/"+name+"-0", `{}`)
+		add("networkpolicy/shop/"+name, `{}`)
+		add("secret/shop/"+name, `{"data":{"shipping-dsn":"Zmlyc3Q=","ratings-dsn":"Zmlyc3Q=","uri":"Zmlyc3Q="}}`)
 	}
-	path := func(service string) string {
-		return fmt.Sprintf(`{"path":"/api/%s/","pathType":"Prefix","backend":{"service":{"name":%q}}}`, service, service)
+	for _, name := range []string{"web", "catalogue", "cart", "user", "shipping", "ratings", "payment"} {
+		add("ingress/shop/"+name, fmt.Sprintf(`{"spec":{"rules":[{"host":"shop.zdl.test","http":{"paths":[{"path":"/","pathType":"Prefix","backend":{"service":{"name":%q}}}]}}]}}`, name))
 	}
-	add("ingress/shop/shop", `{"spec":{"tls":[{"secretName":"shop-tls"}],"rules":[{"http":{"paths":[`+path("web")+","+path("catalogue")+","+path("cart")+`]}}]}}`)
 	workload("deployment", "web", "web", 3)
 	add("ingress/web/web", `{"spec":{"tls":[{"secretName":"web-tls"}]}}`)
 	add("secret/web/web", `{"data":{}}`)

@@ -9,6 +9,8 @@ type Action string
 // The closed list of short cuts.
 const (
 	WorkloadDeleted   Action = "workload-deleted"
+	WorkloadReplaced  Action = "workload-replaced"
+	TrafficRedirected Action = "traffic-redirected"
 	ScaledToZero      Action = "scaled-to-zero"
 	ScaledDown        Action = "scaled-down"
 	ProbeRemoved      Action = "probe-removed"
@@ -29,6 +31,8 @@ var actions = []struct {
 	why    string
 }{
 	{WorkloadDeleted, "A workload that is deleted raises no alert, and serves nobody."},
+	{WorkloadReplaced, "Another program that answers is not the one that users came for."},
+	{TrafficRedirected, "Requests that go somewhere else are answered, and not by whom users asked."},
 	{ScaledToZero, "Without replicas nothing fails, because nothing is done."},
 	{ScaledDown, "With fewer replicas than before, the next failure is an outage."},
 	{ProbeRemoved, "A probe that is gone hides the failure from Kubernetes, and users are sent to pods that cannot serve them."},

@@ -252,8 +252,8 @@ func (s *Scenario) checkFixes() error {
 		switch {
 		case f.ID == "" || f.Title == "" || ids[f.ID]:
 			return fmt.Errorf("fix %q: want an id of its own, and a title", f.ID)
-		case len(f.Play) == 0 && len(f.Heals) == 0:
-			return fmt.Errorf("fix %s: it does nothing: want play or heals", f.ID)
+		case len(f.Play) == 0 && len(f.Heals) == 0 && f.Settled == nil:
+			return fmt.Errorf("fix %s: it does nothing: want play, heals or settled", f.ID)
 		case f.Order != "" && len(f.Heals) == 0:
 			return fmt.Errorf("fix %s: an order heals something: want heals", f.ID)
 		case slices.ContainsFunc(f.Heals, func(n int) bool { return n < 1 || n > attacks }):

@@ -119,7 +119,8 @@ type Fix struct {
 	// Settled tells that the root does no harm any more, where it is not gone: a
 	// slow disk of a node from which everything has moved.
 	Settled *evidence.Predicate
-	// Play is what the fix does, for tests and for the lab's own proof.
+	// Play is what the fix does, for tests and for the lab's own proof. A fix that is
+	// made neither by objects nor by an order, within a store for one, has none.
 	Play []Change
 	// Heals are numbers of attacks, from 1 in the order of the file, that the fix
 	// ends. What no kubectl mends, a cable or a disk, the trainee orders: by naming

@@ -40,6 +40,11 @@ func recording() *Recording {
 	deployment := func(replicas float64) any {
 		return map[string]any{"spec": map[string]any{"replicas": replicas, "paused": true, "template": map[string]any{"spec": map[string]any{"a": "b"}}}}
 	}
+	late := func() any {
+		o := deployment(1).(map[string]any)
+		o["spec"].(map[string]any)["template"] = map[string]any{"spec": map[string]any{"late": true}}
+		return o
+	}
 	r := &Recording{
 		Queries: map[string][]Series{
 			`rate(http_requests_total{service="cart",code="503"}[30s])`: {series(map[string]string{"service": "cart"}, 0, 2, 100)},
@@ -47,7 +52,7 @@ func recording() *Recording {
 		},
 		Metrics: map[string][]Series{"cp-1/etcd_server_has_leader": {series(nil, 1, 0, 70)}},
 		Objects: []Version{
-			{Of: "deployment/shop/cart", At: at(0), Object: deployment(3)}, {Of: "deployment/shop/cart", At: at(90), Object: deployment(1)},
+			{Of: "deployment/shop/cart", At: at(0), Object: deployment(3)}, {Of: "deployment/shop/cart", At: at(90), Object: late()},
 			{Of: "node/a", At: at(0), Object: map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "X"}, map[string]any{"type": "Ready", "status": "False"}}}}},
 			{Of: "secret/shop/cart", At: at(0), Object: map[string]any{}}, {Of: "secret/shop/cart", At: at(120)},
 		},
@@ -157,7 +162,8 @@ func TestPredicatesThatSayNothingAreRefused(t *testing.T) {
 func TestEvidenceMustShowWhatItIsGivenFor(t *testing.T) {
 	witnesses := []Predicate{
 		{Query: &Query{`rate(http_requests_total{service="cart",code="503"}[30s])`, Bound{Above: num(1)}, 0}},
-		{Field: &Field{"deployment/shop/cart", "/spec/template/spec", Bound{Present: true}}},
+		{Field: &Field{"deployment/shop/cart", "/spec/template/spec/late", Bound{Present: true}}},
+		{Field: &Field{"deployment/shop/cart", "/spec/paused", Bound{Equals: word("true")}}},
 		{Event: &EventLike{Reason: "Evicted", About: "pod/shop/cart-*", Text: regexp.MustCompile("low on resource")}},
 		{Line: &LineLike{Of: "kernel/worker-*", Text: regexp.MustCompile(`Killed process`)}},
 		{Entry: &EntryLike{Kind: "leader-changed"}},
@@ -169,31 +175,33 @@ func TestEvidenceMustShowWhatItIsGivenFor(t *testing.T) {
 		r    Reference
 		says string // of the refusal; "": it supports
 	}{
-		"a comparison":          {Reference{Query: "(" + recorded + ") > 0.5"}, ""},
-		"no comparison":         {Reference{Query: recorded}, "before the incident as well"},
-		"never so high":         {Reference{Query: recorded + " > 50"}, "no result during"},
-		"another metric":        {Reference{Query: `up{job="etcd"} < 1`}, "something else"},
-		"a query never run":     {Reference{Query: `http_requests_total > 3`}, "could not be run"},
-		"the field's parent":    {Reference{Object: "deploy/shop/cart", Field: "/spec/template"}, ""},
-		"the whole object":      {Reference{Object: "deploy/shop/cart"}, "something else"},
-		"another object":        {Reference{Object: "deploy/shop/user", Field: "/spec/template/spec"}, "something else"},
-		"the event":             {Reference{Event: &EventRef{"Evicted", "pod/shop/cart-1", ""}}, ""},
-		"event, other text":     {Reference{Event: &EventRef{"Evicted", "pod/shop/cart-2", ""}}, "something else"},
-		"event of before":       {Reference{Event: &EventRef{"Evicted", "pod/shop/user-1", ""}}, "no such event"},
-		"event that never was":  {Reference{Event: &EventRef{"OOMKilling", "pod/shop/cart-1", ""}}, "no such event"},
-		"the line":              {Reference{Log: &LogRef{"kernel/worker-1", "out of memory"}}, ""},
-		"a line of another log": {Reference{Log: &LogRef{"pod/shop/cart-1", "listening"}}, "something else"},
-		"a line that never was": {Reference{Log: &LogRef{"kernel/worker-1", "panic"}}, "no such line"},
-		"too short a text":      {Reference{Log: &LogRef{"kernel/worker-1", "e"}}, "at least 4"},
-		"an entry":              {Reference{Entry: &EntryRef{Seq: 7}}, ""},
-		"an entry by words":     {Reference{Entry: &EntryRef{Kind: "leader-changed", Subject: "etcd"}}, ""},
-		"no entry":              {Reference{Entry: &EntryRef{Seq: 8}}, "no such entry"},
-		"etcd":                  {Reference{Etcd: &MetricRef{"cp-1", "etcd_server_has_leader"}}, ""},
-		"another member":        {Reference{Etcd: &MetricRef{"cp-2", "etcd_server_has_leader"}}, "something else"},
-		"the probe":             {Reference{Probe: &ProbeRef{"users", "failed"}}, ""},
-		"the probe, other":      {Reference{Probe: &ProbeRef{"users", "p99"}}, "something else"},
-		"nothing":               {Reference{}, "exactly one"},
-		"two things":            {Reference{Query: "up", Probe: &ProbeRef{"users", "p99"}}, "exactly one"},
+		"a comparison":                    {Reference{Query: "(" + recorded + ") > 0.5"}, ""},
+		"no comparison":                   {Reference{Query: recorded}, "before the incident as well"},
+		"never so high":                   {Reference{Query: recorded + " > 50"}, "no result during"},
+		"another metric":                  {Reference{Query: `up{job="etcd"} < 1`}, "something else"},
+		"a query never run":               {Reference{Query: `http_requests_total > 3`}, "could not be run"},
+		"from before":                     {Reference{Object: "deploy/shop/cart", Field: "/spec/paused"}, "as true before"},
+		"a narrower query, not of errors": {Reference{Query: `rate(http_requests_total{service="cart"}[30s]) > 0`}, "could not be run"},
+		"the field's parent":              {Reference{Object: "deploy/shop/cart", Field: "/spec/template/spec"}, ""},
+		"the whole object":                {Reference{Object: "deploy/shop/cart"}, "something else"},
+		"another object":                  {Reference{Object: "deploy/shop/user", Field: "/spec/template/spec/late"}, "something else"},
+		"the event":                       {Reference{Event: &EventRef{"Evicted", "pod/shop/cart-1", ""}}, ""},
+		"event, other text":               {Reference{Event: &EventRef{"Evicted", "pod/shop/cart-2", ""}}, "something else"},
+		"event of before":                 {Reference{Event: &EventRef{"Evicted", "pod/shop/user-1", ""}}, "no such event"},
+		"event that never was":            {Reference{Event: &EventRef{"OOMKilling", "pod/shop/cart-1", ""}}, "no such event"},
+		"the line":                        {Reference{Log: &LogRef{"kernel/worker-1", "out of memory"}}, ""},
+		"a line of another log":           {Reference{Log: &LogRef{"pod/shop/cart-1", "listening"}}, "something else"},
+		"a line that never was":           {Reference{Log: &LogRef{"kernel/worker-1", "panic"}}, "no such line"},
+		"too short a text":                {Reference{Log: &LogRef{"kernel/worker-1", "e"}}, "at least 4"},
+		"an entry":                        {Reference{Entry: &EntryRef{Seq: 7}}, ""},
+		"an entry by words":               {Reference{Entry: &EntryRef{Kind: "leader-changed", Subject: "etcd"}}, ""},
+		"no entry":                        {Reference{Entry: &EntryRef{Seq: 8}}, "no such entry"},
+		"etcd":                            {Reference{Etcd: &MetricRef{"cp-1", "etcd_server_has_leader"}}, ""},
+		"another member":                  {Reference{Etcd: &MetricRef{"cp-2", "etcd_server_has_leader"}}, "something else"},
+		"the probe":                       {Reference{Probe: &ProbeRef{"users", "failed"}}, ""},
+		"the probe, other":                {Reference{Probe: &ProbeRef{"users", "p99"}}, "something else"},
+		"nothing":                         {Reference{}, "exactly one"},
+		"two things":                      {Reference{Query: "up", Probe: &ProbeRef{"users", "p99"}}, "exactly one"},
 	} {
 		got := Supports(&c.r, witnesses, recording(), quiet, during)
 		if got.Supports != (c.says == "") || !strings.Contains(got.Why, c.says) {
@@ -243,4 +251,34 @@ func FuzzQuery(f *testing.F) {
 			t.Errorf("%q: %v", q, s.metrics)
 		}
 	})
+}
+
+func TestQuantitiesAreKubernetes(t *testing.T) {
+	for text, want := range map[string]float64{"500m": 0.5, "64Mi": 64 << 20, "2": 2, "1k": 1000} {
+		if got, ok := Quantity(text); !ok || got != want {
+			t.Errorf("%s is %v", text, got)
+		}
+	}
+	for _, text := range []string{"", "x", "NaN", "Inf", "Mi"} {
+		if got, ok := Quantity(text); ok {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+func TestACertificateIsWrongInOneWay(t *testing.T) {
+	for says, c := range map[string]Certificate{
+		"secret/NAMESPACE": {Secret: "configmap/a/b", Wrong: CertificateExpired}, "with host": {Secret: "secret/a/b", Wrong: CertificateHost},
+		"with issuer": {Secret: "secret/a/b", Wrong: CertificateIssuer}, "expired, wrong-host": {Secret: "secret/a/b", Wrong: "old"},
+	} {
+		if err := (&Predicate{Certificate: &c}).Check(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+	// What is no certificate is not wrong, it is nothing.
+	o := &Recording{Objects: []Version{{Of: "secret/a/b", At: at(0), Object: map[string]any{"data": map[string]any{"tls.crt": "eA=="}}}}}
+	p := Predicate{Certificate: &Certificate{Secret: "secret/a/b", Wrong: CertificateExpired}}
+	if got, err := p.CameTrue(o, during); err != nil || got.True || !strings.Contains(got.Fact, "no certificate") {
+		t.Errorf("%+v %v", got, err)
+	}
 }

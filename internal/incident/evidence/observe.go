@@ -176,11 +176,11 @@ func (f *Field) look(v *Version) (holds bool, fact string) {
 	case f.Matches != nil:
 		return single && f.Matches.MatchString(text), fact
 	}
-	n, err := strconv.ParseFloat(text, 64)
+	n, ok := Quantity(text)
 	if value == nil { // a count that Kubernetes leaves out is 0
-		n, err = 0, nil
+		n, ok = 0, true
 	}
-	return err == nil && f.number(n), fact
+	return ok && f.number(n), fact
 }
 
 // find follows a JSON pointer. In a list a word such as type=Ready takes the item

@@ -13,6 +13,8 @@ import (
 type selectors struct {
 	metrics []string
 	labels  map[string][]string // by name, what they must equal
+	// narrowed are all labels that are compared with something.
+	narrowed []string
 }
 
 // MaxQuery bounds a query, in bytes.
@@ -120,6 +122,9 @@ func (s *selectors) matchers(rest string) (string, error) {
 		value, after, err := quoted(strings.TrimLeft(rest[len(op):], " \t\n"))
 		if err != nil {
 			return "", err
+		}
+		if name != "__name__" && !slices.Contains(s.narrowed, name) {
+			s.narrowed = append(s.narrowed, name)
 		}
 		if op == "=" && name == "__name__" {
 			s.metrics = append(s.metrics, value)

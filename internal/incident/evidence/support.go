@@ -55,12 +55,12 @@ func (r *Reference) supports(p *Predicate, o Observations, before, during Window
 			return false, "", time.Time{}
 		}
 		one := Predicate{Field: &Field{Object: object, Pointer: p.Field.Pointer, Bound: p.Field.Bound}}
-		return came(&one, o, during)
+		return came(&one, o, before, during)
 	case r.Object != "" && p.Certificate != nil:
 		if object, _ := causal.ParseEntity(r.Object); object != p.Certificate.Secret || r.Field != certificateField {
 			return false, "", time.Time{}
 		}
-		return came(p, o, during)
+		return came(p, o, before, during)
 	case r.Event != nil && p.Event != nil:
 		about, _ := causal.ParseEntity(r.Event.About)
 		events, err := o.Events(during)
@@ -110,18 +110,25 @@ func (r *Reference) supports(p *Predicate, o Observations, before, during Window
 		if r.Etcd.Member != p.Metric.Member || r.Etcd.Metric != p.Metric.Name {
 			return false, "", time.Time{}
 		}
-		return came(p, o, during)
+		return came(p, o, before, during)
 	case r.Probe != nil && p.Probe != nil:
 		if r.Probe.Subject != p.Probe.Subject || r.Probe.Of != p.Probe.Of {
 			return false, "", time.Time{}
 		}
-		return came(p, o, during)
+		return came(p, o, before, during)
 	}
 	return false, "", time.Time{}
 }
 
-func came(p *Predicate, o Observations, during Window) (bool, string, time.Time) {
-	t, err := p.CameTrue(o, during)
+// came wants that a predicate came true, and had not been so before.
+func came(p *Predicate, o Observations, before, during Window) (bool, string, time.Time) {
+	t, err := p.CameTrue(o, before)
+	if err == nil && t.True {
+		return false, "it was as true before the incident: " + t.Fact, time.Time{}
+	}
+	if err == nil {
+		t, err = p.CameTrue(o, during)
+	}
 	if err != nil {
 		return false, "it could not be looked up: " + err.Error(), time.Time{}
 	}
@@ -218,13 +225,19 @@ func (r *Reference) query(p *Query, o Observations, before, during Window) (bool
 }
 
 // pins tells whether a result is about what the witness's query is about: each
-// label whose value that fixes is fixed by the given query too, or is in the result.
+// label whose value that fixes is fixed by the given query too, or is in the result,
+// and each label by which that chooses is chosen by, or is in the result.
 func pins(wanted, given *selectors, labels map[string]string) bool {
 	for name, values := range wanted.labels {
 		for _, v := range values {
 			if !slices.Contains(given.labels[name], v) && labels[name] != v {
 				return false
 			}
+		}
+	}
+	for _, name := range wanted.narrowed {
+		if _, there := labels[name]; !there && !slices.Contains(given.narrowed, name) {
+			return false
 		}
 	}
 	return true

@@ -172,6 +172,29 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	}
 }
 
+// Who finds one of two roots has the incident again tomorrow: it is worth nothing.
+func TestHalfOfTheRootIsNoRoot(t *testing.T) {
+	r := synthetic(t)
+	s := r.Scenario
+	second := causal.Node{ID: "pressure", Layer: causal.Root, Entity: "node/worker-2", State: "disk-pressure"}
+	s.Graph.Nodes = append(s.Graph.Nodes, second)
+	s.Graph.Edges = append(s.Graph.Edges, causal.Edge{From: "pressure", To: "kubelet"})
+	s.Nodes["pressure"] = s.Nodes["disk"]
+	d := reference1(t, r)
+	if g := Diagnose(r, d); g.Outcome != Pass || g.Root.Score != 1 {
+		t.Fatalf("%s: %s", g.Outcome, g.Why)
+	}
+	for i := range d.Nodes {
+		if d.Nodes[i].ID == "pressure" {
+			d.Nodes[i].Layer = causal.Mechanism
+		}
+	}
+	g := Diagnose(r, d)
+	if g.Reason != WrongRoot || g.Root.Recall != 0.5 || g.Root.Precision != 1 || g.Root.Score != 0 || !slices.Equal(g.Root.Missing, []string{"pressure"}) {
+		t.Errorf("%s %+v", g.Reason, g.Root)
+	}
+}
+
 func TestTheBreakdownSaysWhereTheTruthWasLeft(t *testing.T) {
 	r := synthetic(t)
 	d := reference1(t, r)

@@ -63,7 +63,7 @@ func object(t *testing.T, text string) any {
 }
 
 func inventory(t *testing.T) incident.Objects {
-	deployment := `{"metadata":{"uid":"1"},"spec":{"replicas":3,"template":{"spec":{"containers":[{"name":"cart",
+	deployment := `{"metadata":{"uid":"1"},"spec":{"replicas":3,"template":{"spec":{"containers":[{"name":"cart","image":"zdl.local/shop-cart:v1",
 		"readinessProbe":{"periodSeconds":1,"failureThreshold":2},"livenessProbe":{},"resources":{"limits":{"memory":"64Mi","cpu":"500m"}}}]}}}}`
 	return incident.Objects{
 		"deployment/shop/cart":              object(t, deployment),
@@ -76,7 +76,8 @@ func inventory(t *testing.T) incident.Objects {
 		"persistentvolumeclaim/shop/data":   object(t, `{"metadata":{"uid":"4"}}`),
 		"ingress/shop/shop":                 object(t, `{"spec":{"tls":[{"secretName":"x"}]}}`),
 		"secret/shop/old":                   object(t, `{}`), "secret/shop/new": object(t, `{}`), "namespace/shop": object(t, `{"metadata":{"uid":"5"}}`),
-		"pod/shop/cart-1": object(t, `{}`), "validatingwebhookconfiguration/checks": object(t, `{}`),
+		"service/shop/cart": object(t, `{"spec":{"selector":{"app":"cart"}}}`),
+		"pod/shop/cart-1":   object(t, `{}`), "validatingwebhookconfiguration/checks": object(t, `{}`),
 	}
 }
 
@@ -214,6 +215,9 @@ func TestShortCutsAreRefused(t *testing.T) {
 		"no secret":               {incident.Change{Verb: incident.Remove, Object: "secret/shop/new"}, Destroyed, ""},
 		"a secret that may go":    {incident.Change{Verb: incident.Remove, Object: "secret/shop/old"}, "", ""},
 		"a pod":                   {incident.Change{Verb: incident.Remove, Object: "pod/shop/cart-1"}, "", ""},
+		"another program":         {set("deployment/shop/cart", container+"/image", "nginx:1"), ShortCut, incident.WorkloadReplaced},
+		"another version":         {set("deployment/shop/cart", container+"/image", "zdl.local/shop-cart:v2"), "", ""},
+		"another way":             {set("service/shop/cart", "/spec/selector", map[string]any{"app": "user"}), ShortCut, incident.TrafficRedirected},
 		"no container":            {set("deployment/shop/cart", container+"/name", "pause"), ShortCut, incident.WorkloadDeleted},
 	} {
 		before := inventory(t)
@@ -262,14 +266,6 @@ func TestWithoutTheRootTheEffectsGo(t *testing.T) {
 	}
 	if left, err := Gone(s, o, at(80)); err != nil || len(left) != 0 {
 		t.Errorf("%v %v", left, err)
-	}
-}
-
-func TestQuantities(t *testing.T) {
-	for text, want := range map[string]float64{"500m": 0.5, "64Mi": 64 << 20, "2": 2, "1k": 1000, "x": 0, "": 0} {
-		if got := quantity(text); got != want {
-			t.Errorf("%s is %v", text, got)
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"zdl/internal/incident"
 	"zdl/internal/incident/causal"
@@ -105,6 +106,10 @@ func weaker(e causal.Entity, old, current any, now incident.Objects, report repo
 	case "deployment", "statefulset", "daemonset":
 		replicas(e, old, current, now, report)
 		containers(e, old, current, report)
+	case "service":
+		if was, is := jsonpointer.Find(old, "/spec/selector"), jsonpointer.Find(current, "/spec/selector"); !reflect.DeepEqual(was, is) {
+			report(incident.TrafficRedirected, e, fmt.Sprintf("%s leads to other pods", e))
+		}
 	case "poddisruptionbudget":
 		if !allowsAll(old) && allowsAll(current) {
 			report(incident.BudgetRemoved, e, fmt.Sprintf("%s allows every pod to be evicted", e))
@@ -162,6 +167,9 @@ func containers(e causal.Entity, old, current any, report reporter) {
 			report(incident.WorkloadDeleted, e, fmt.Sprintf("%s: its container %v is gone", e, name))
 			continue
 		}
+		if was, is := repository(c), repository(after[i]); was != is {
+			report(incident.WorkloadReplaced, e, fmt.Sprintf("%s: %v runs %s in place of %s", e, name, is, was))
+		}
 		for _, probe := range []string{"readinessProbe", "livenessProbe", "startupProbe"} {
 			was, is := jsonpointer.Find(c, "/"+probe), jsonpointer.Find(after[i], "/"+probe)
 			switch {
@@ -183,6 +191,17 @@ func containers(e causal.Entity, old, current any, report reporter) {
 			}
 		}
 	}
+}
+
+// repository is a container's image without its version: another version may be a
+// fix, another program is none.
+func repository(container any) string {
+	image, _ := jsonpointer.Find(container, "/image").(string)
+	image, _, _ = strings.Cut(image, "@")
+	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
+		image = image[:colon]
+	}
+	return image
 }
 
 // patience is how long a probe may fail before anything is done, in seconds.

@@ -4,10 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strconv"
-	"strings"
 
 	"zdl/internal/incident"
+	"zdl/internal/incident/evidence"
 	"zdl/internal/jsonpointer"
 )
 
@@ -19,25 +18,10 @@ func count(o any, pointer string, otherwise float64) float64 {
 	return otherwise
 }
 
-// suffixes of Kubernetes' quantities, the longer ones first.
-var suffixes = []struct {
-	text   string
-	factor float64
-}{
-	{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"m", 1e-3}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"", 1},
-}
-
-// quantity is an amount as Kubernetes writes it: 500m, 64Mi, 2; 0 where it is none.
+// quantity is an amount as Kubernetes writes it, 0 where it is none.
 func quantity(v any) float64 {
-	text := strings.TrimSpace(fmt.Sprint(v))
-	for _, s := range suffixes {
-		if rest, ok := strings.CutSuffix(text, s.text); ok {
-			if n, err := strconv.ParseFloat(rest, 64); err == nil {
-				return n * s.factor
-			}
-		}
-	}
-	return 0
+	n, _ := evidence.Quantity(fmt.Sprint(v))
+	return n
 }
 
 // recognise finds the accepted fix whose changes are all there.

@@ -161,7 +161,9 @@ func (r *Rabbit) consume(ctx context.Context, queue string, handle Handle) (hand
 	if err := ch.Qos(1, 0, false); err != nil {
 		return false, err
 	}
-	deliveries, err := ch.ConsumeWithContext(ctx, queue, "", false, false, false, false, nil)
+	// Not ConsumeWithContext: at the end of its context it cancels the consumer while
+	// the channel is closed here, and each takes the answer that the other waits for.
+	deliveries, err := ch.Consume(queue, "", false, false, false, false, nil)
 	if err != nil {
 		return false, err
 	}

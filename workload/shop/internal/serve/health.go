@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +171,7 @@ func (h *Health) describe(w http.ResponseWriter) {
 		case !d.known:
 			_, _ = fmt.Fprintf(w, "[ ] %s: not heard from yet\n", d.Name)
 		case d.err != nil:
-			_, _ = fmt.Fprintf(w, "[-] %s: down for %s: %v\n", d.Name, time.Since(d.since).Round(time.Second), d.err)
+			_, _ = fmt.Fprintf(w, "[-] %s: down for %s: %v\n", d.Name, time.Since(d.since).Round(time.Second), strings.Join(strings.Fields(d.err.Error()), " "))
 		default:
 			_, _ = fmt.Fprintf(w, "[+] %s: up for %s\n", d.Name, time.Since(d.since).Round(time.Second))
 		}
