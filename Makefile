@@ -19,7 +19,7 @@ LDFLAGS  := -s -w -X main.revision=$(REVISION)
 
 # Packages without client-go and without the kernel: the race detector needs
 # minutes to compile the others for the first time.
-PURE := ./internal/arena ./internal/arena/autopilot ./internal/arena/replay ./internal/cause ./internal/cluster ./internal/experiment ./internal/fault ./internal/fault/attackfile \
+PURE := ./internal/arena ./internal/arena/autopilot ./internal/arena/replay ./internal/cause ./internal/cluster ./internal/experiment ./internal/fault ./internal/fault/attackfile ./internal/incident/... \
         ./internal/labfile ./internal/load ./internal/probe ./internal/report ./internal/timeline ./internal/topology \
         ./internal/web ./internal/web/visitor ./workload/web
 
@@ -69,7 +69,7 @@ test-packages: root programs
 test: test-packages check ui-check test-unit test-race build test-cluster ## install, build, and run all tests, on a real cluster too
 
 check: ## gofmt and go vet
-	@unformatted="$$(gofmt -l cmd experiments internal test workload upstream)"; \
+	@unformatted="$$(gofmt -l cmd deploy experiments incidents internal test workload upstream)"; \
 		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 
