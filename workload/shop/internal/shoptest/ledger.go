@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -110,7 +111,7 @@ func (s *Ledger) Events() []ledger.Event {
 func (s *Ledger) State() ledger.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state
+	return ledger.State{Stock: maps.Clone(s.state.Stock), Days: maps.Clone(s.state.Days), Parcels: maps.Clone(s.state.Parcels)}
 }
 
 // List implements ledger.Store.
