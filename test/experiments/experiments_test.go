@@ -34,7 +34,8 @@ const tries = 3
 // always are the experiments that are carried out in each run of the tests: one
 // for each thing that an experiment can do. The whole library takes a quarter of
 // an hour and more on an idle machine: ZDL_TEST_LONG=1.
-var always = []string{"pod-deleted", "pod-frozen", "keep-alive-outlives-endpoint", "dns-search-list"}
+var always = []string{"pod-deleted", "pod-frozen", "keep-alive-outlives-endpoint", "dns-search-list",
+	"prestop-race", "dependency-at-zero", "etcd-leader-isolated", "controller-manager-leader-killed"}
 
 // Every file of the library passes in its short form, leaves nothing behind, and
 // writes a report in every form.
