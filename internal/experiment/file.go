@@ -37,7 +37,7 @@ type file struct {
 	Before     yamlfile.Span   `yaml:"before" doc:"How long the steady state is watched before the method begins; default 5s."`
 	After      yamlfile.Span   `yaml:"after" doc:"How long what follows the method is watched; default 10s."`
 	Method     []actionText    `yaml:"method" need:"y" schema:"{\"minItems\": 1}"`
-	Load       *loadText       `yaml:"load" doc:"A load file without its head. Without a length it lasts as long as the run."`
+	Load       *load.Text      `yaml:"load" doc:"A load file without its head. Without a length it lasts as long as the run."`
 	Probe      []string        `yaml:"probe" doc:"What is probed beside the service." schema:"{\"items\": {\"enum\": [\"api\", \"dns\"]}}"`
 	Expect     []expectText    `yaml:"expect" need:"y" schema:"{\"minItems\": 1}"`
 	Abort      abortText       `yaml:"abort" doc:"When the run is ended early, and everything healed."`
@@ -183,36 +183,6 @@ type kneeText struct {
 	AtLeast float64 `yaml:"atLeast" need:"y" doc:"Journeys a second."`
 }
 
-// loadText is a load file without its head, read when everything else is known.
-type loadText struct{ node yaml.Node }
-
-func (t *loadText) UnmarshalYAML(n *yaml.Node) error {
-	t.node = *n
-	return nil
-}
-
-// JSONSchema is that of load files, without their head.
-func (loadText) JSONSchema() yamlfile.Node {
-	s := load.Schema()
-	properties := s["properties"].(yamlfile.Node)
-	delete(properties, "apiVersion")
-	delete(properties, "kind")
-	return yamlfile.Node{"type": "object", "properties": properties, "additionalProperties": false, "required": []any{"journeys"}}
-}
-
-// plan reads the load; whole tells that its schedule has no length of its own.
-func (t *loadText) plan(base string) (p *load.Plan, whole bool, err error) {
-	whole = endless(&t.node)
-	text, err := yaml.Marshal(&t.node)
-	if err != nil {
-		return nil, false, err
-	}
-	// Blank lines before it, so that errors name the lines of the whole file.
-	head := fmt.Sprintf("%sapiVersion: %s\nkind: %s\n", strings.Repeat("\n", max(t.node.Line-3, 0)), yamlfile.APIVersion, load.Kind)
-	p, err = load.Read(append([]byte(head), text...), "load", base)
-	return p, whole, err
-}
-
 // endless gives a constant schedule without a length one that no run exceeds.
 func endless(n *yaml.Node) bool {
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -277,7 +247,8 @@ func read(data []byte, base string) (*Experiment, error) {
 	}
 	if f.Load != nil {
 		var err error
-		if e.Load, e.LoadUntilOver, err = f.Load.plan(base); err != nil {
+		e.LoadUntilOver = endless(&f.Load.Node)
+		if e.Load, err = f.Load.Plan(base); err != nil {
 			return nil, err
 		}
 	}

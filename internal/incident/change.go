@@ -100,7 +100,7 @@ func (c *Change) Do(to, before Objects) (Objects, error) {
 			if err != nil {
 				return nil, err
 			}
-			out[e] = merge(out[e], plain(m))
+			out[e] = merge(out[e], Plain(m))
 		}
 		return out, nil
 	}
@@ -117,7 +117,7 @@ func (c *Change) Do(to, before Objects) (Objects, error) {
 	case Remove:
 		delete(out, c.Object)
 	case Set:
-		out[c.Object], err = put(o, c.Field, plain(c.Value))
+		out[c.Object], err = put(o, c.Field, Plain(c.Value))
 	case Unset:
 		out[c.Object], err = put(o, c.Field, nil)
 	case Restart:
@@ -129,8 +129,8 @@ func (c *Change) Do(to, before Objects) (Objects, error) {
 	return out, nil
 }
 
-// plain makes of YAML what JSON would give.
-func plain(v any) any {
+// Plain makes of YAML what JSON would give.
+func Plain(v any) any {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return nil

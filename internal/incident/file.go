@@ -101,7 +101,7 @@ func (f *file) scenario(base string) (*Scenario, error) {
 		return nil, err
 	}
 	if f.Stage.Load != nil {
-		if s.Stage.Load, err = f.Stage.Load.plan(base); err != nil {
+		if s.Stage.Load, err = f.Stage.Load.Plan(base); err != nil {
 			return nil, err
 		}
 	}

@@ -43,7 +43,7 @@ type stageText struct {
 	Profile  string        `yaml:"profile" schema:"{\"enum\": [\"small\", \"ha\", \"shop\"]}"`
 	Workload string        `yaml:"workload" schema:"{\"enum\": [\"web\", \"shop\"]}"`
 	Setup    []changeText  `yaml:"setup"`
-	Load     *loadText     `yaml:"load" doc:"A load file without its head."`
+	Load     *load.Text    `yaml:"load" doc:"A load file without its head."`
 	History  yamlfile.Span `yaml:"history" doc:"How long it runs before anything breaks; default 60s."`
 	Probes   []string      `yaml:"probes" doc:"What is probed beside the users' requests. Of policy, a request fails that a network policy forbids and that passes." schema:"{\"items\": {\"enum\": [\"api\", \"dns\", \"https\", \"policy\"]}}"`
 }
@@ -257,31 +257,3 @@ func (p *expression) UnmarshalYAML(n *yaml.Node) error {
 
 // JSONSchema of a regular expression.
 func (expression) JSONSchema() yamlfile.Node { return yamlfile.Node{"type": "string"} }
-
-// loadText is a load file without its head.
-type loadText struct{ node yaml.Node }
-
-func (t *loadText) UnmarshalYAML(n *yaml.Node) error {
-	t.node = *n
-	return nil
-}
-
-// JSONSchema is that of load files, without their head.
-func (loadText) JSONSchema() yamlfile.Node {
-	s := load.Schema()
-	properties := s["properties"].(yamlfile.Node)
-	delete(properties, "apiVersion")
-	delete(properties, "kind")
-	return yamlfile.Node{"type": "object", "properties": properties, "additionalProperties": false, "required": []any{"journeys"}}
-}
-
-// plan reads the load.
-func (t *loadText) plan(base string) (*load.Plan, error) {
-	text, err := yaml.Marshal(&t.node)
-	if err != nil {
-		return nil, err
-	}
-	// Blank lines before it, so that errors name the lines of the whole file.
-	head := fmt.Sprintf("%sapiVersion: %s\nkind: %s\n", strings.Repeat("\n", max(t.node.Line-3, 0)), yamlfile.APIVersion, load.Kind)
-	return load.Read(append([]byte(head), text...), "load", base)
-}

@@ -9,6 +9,7 @@ import (
 
 	"zdl/internal/cluster/local/edge"
 	"zdl/internal/cluster/local/machine"
+	"zdl/internal/labfile"
 	"zdl/internal/topology"
 )
 
@@ -42,13 +43,13 @@ func (c *Cluster) spec(m *topology.Machine, netns string) (machine.Spec, error) 
 }
 
 // planeWeight is how much more of a busy host's CPU a control plane gets than a
-// worker. Real ones do not share a processor with those that they direct: here a
+// worker, with the timing "patient". Real ones do not share a processor with those that they direct: here a
 // rush of starting pods would keep etcd from its disk, and the API servers from
 // their liveness probes, until all of them are restarted.
 const planeWeight = 4
 
 func (c *Cluster) nodeSpec(m *topology.Machine, spec *machine.Spec) error {
-	if m.Kind == topology.KindControlPlane {
+	if m.Kind == topology.KindControlPlane && c.Lab.Timing == labfile.Patient {
 		spec.Weight = planeWeight
 	}
 	spec.Memory, spec.CPUs = m.Node.MemoryBytes(), m.Node.CPUs

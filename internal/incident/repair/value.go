@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -49,11 +48,11 @@ func shows(c *incident.Change, now incident.Objects) bool {
 	case incident.Unset:
 		return jsonpointer.Find(o, c.Field) == nil
 	case incident.Set:
-		return there && reflect.DeepEqual(jsonpointer.Find(o, c.Field), decoded(c.Value))
+		return there && reflect.DeepEqual(jsonpointer.Find(o, c.Field), incident.Plain(c.Value))
 	case incident.Apply:
 		for _, m := range c.Manifests {
 			e, err := incident.EntityOf(m)
-			if err != nil || !holds(now[e], decoded(m)) {
+			if err != nil || !holds(now[e], incident.Plain(m)) {
 				return false
 			}
 		}
@@ -74,17 +73,4 @@ func holds(doc, part any) bool {
 		}
 	}
 	return d != nil
-}
-
-// decoded makes of YAML what JSON gives.
-func decoded(v any) any {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil
-	}
-	var out any
-	if json.Unmarshal(text, &out) != nil {
-		return nil
-	}
-	return out
 }
